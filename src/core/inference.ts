@@ -1,0 +1,139 @@
+/**
+ * The one shape under which a part and the whole look the same: `Infer`.
+ *
+ * A version, the router over all versions and the gateway behind its front-ends are each an `Infer`, and so is what a test
+ * puts in their place. `DataPlane` is all that a front-end may ask for.
+ *
+ * Times are milliseconds of one monotonic clock per process, given as `now`.
+ */
+import type { Code, GatewayError } from './errors.js';
+import type { Version, VersionId } from './model.js';
+import type { RelayCall } from './relay.js';
+import type { Tensor } from './tensor.js';
+
+export type Protocol = 'http' | 'grpc';
+
+export type Parameter = string | number | bigint | boolean;
+
+/**
+ * Whether anybody still waits for the answer. A front-end calls `cancel` when its connection closes; whoever holds the
+ * request in a queue sets `onCancel`. Not an AbortSignal: one of those costs 1.5 µs a request, this 0.02.
+ */
+export class Cancellation {
+  isCancelled = false;
+  onCancel: (() => void) | undefined = undefined;
+
+  cancel(): void {
+    if (this.isCancelled) return;
+    this.isCancelled = true;
+    this.onCancel?.();
+  }
+}
+
+export interface InferenceRequest {
+  /** The effective request id: joins reply, log line, span and row. */
+  readonly id: string;
+  /** The name that the caller asked for. */
+  readonly model: string;
+  /** The version found for it, against which the inputs were checked. */
+  readonly version: Version;
+  /** Inputs in the model's own order. */
+  readonly inputs: readonly Tensor[];
+  /** Rows added to a batch. */
+  readonly rows: number;
+  /** Outputs asked for; undefined = all. */
+  readonly outputs: readonly string[] | undefined;
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  /** 0 = the model's default, 1 = highest. */
+  readonly priority: number;
+  /** Queue timeout asked for, in milliseconds; 0 = the model's. */
+  readonly timeoutMs: number;
+  readonly receivedAt: number;
+  /** Infinity = none. */
+  readonly deadlineAt: number;
+  readonly cancellation: Cancellation;
+  readonly protocol: Protocol;
+}
+
+/** Where the time went, in milliseconds; for a request in a batch each part is the whole time of its batch. */
+export interface Timing {
+  readonly queueMs: number;
+  readonly inputMs: number;
+  readonly inferMs: number;
+  readonly outputMs: number;
+  readonly batchRows: number;
+}
+
+export interface InferenceReply {
+  readonly version: VersionId;
+  /** Outputs asked for, in the model's order. */
+  readonly outputs: readonly Tensor[];
+  readonly timing: Timing;
+}
+
+export type Infer = (request: InferenceRequest) => Promise<InferenceReply>;
+
+/** An inference that ended before `infer` could be called: it has its one event too. */
+export interface Refusal {
+  readonly model: string;
+  readonly protocol: Protocol;
+  readonly receivedAt: number;
+  readonly error: GatewayError;
+}
+
+export interface ServerState {
+  readonly isReady: boolean;
+  /** Why not ready. */
+  readonly reason: string;
+  readonly isDegraded: boolean;
+  readonly isDraining: boolean;
+}
+
+export interface ServerMetadata {
+  readonly name: string;
+  readonly version: string;
+  readonly extensions: readonly string[];
+}
+
+/** Which version is asked for: at most one of the two. */
+export interface Selector {
+  readonly version?: string | undefined;
+  readonly label?: string | undefined;
+}
+
+export interface ModelMetadata {
+  readonly name: string;
+  readonly versions: readonly string[];
+  readonly platform: string;
+  readonly inputs: readonly { readonly name: string; readonly datatype: string; readonly shape: readonly number[] }[];
+  readonly outputs: readonly { readonly name: string; readonly datatype: string; readonly shape: readonly number[] }[];
+  readonly properties?: Readonly<Record<string, string>>;
+}
+
+export interface ModelReadiness {
+  readonly isReady: boolean;
+  readonly reason: string;
+}
+
+/** All that a front-end may ask for. Every method throws GatewayError or answers. */
+export interface DataPlane {
+  readonly now: () => number;
+  readonly server: ServerMetadata;
+  state(): ServerState;
+  /** Names of models with a READY version. */
+  models(): readonly string[];
+  /**
+   * The version that would answer. A promise only when it must be opened first (load policy lazy).
+   * @throws NOT_FOUND, UNAVAILABLE, INVALID_ARGUMENT with the wire texts of protocol §9.3
+   */
+  find(model: string, selector: Selector): Version | Promise<Version>;
+  /** @throws NOT_FOUND for an unknown model or version */
+  readiness(model: string, selector: Selector): ModelReadiness;
+  metadata(model: string, selector: Selector): Promise<ModelMetadata>;
+  readonly infer: Infer;
+  refuse(refusal: Refusal): void;
+  /** Passes a call that concerns the whole server up to the control process. */
+  relay(call: RelayCall): Promise<unknown>;
+}
+
+export type OutcomeCode = 'OK' | Code;
