@@ -1,0 +1,130 @@
+/**
+ * The URL table of the control port: metrics, health, the V2 calls about the whole, and what the command line asks.
+ *
+ * Must not know sockets, the registry or processes: it is given functions.
+ */
+import { GatewayError, invalid } from '../core/errors.js';
+import { isChange, type RelayCall, relayOf } from '../core/relay.js';
+import { mayPass } from './auth.js';
+
+export interface AdminRequest {
+  readonly method: string;
+  /** Raw, without the query. */
+  readonly path: string;
+  readonly authorization: string | undefined;
+}
+
+export interface AdminReply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly headers?: readonly (readonly [string, string])[];
+}
+
+/** One version as an operator sees it. */
+export interface ServedVersion {
+  readonly model: string;
+  readonly version: string;
+  readonly state: string;
+  readonly reason: string;
+  readonly isDefault: boolean;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly maxBatchSize: number;
+}
+
+export interface AdminOptions {
+  readonly token: string;
+  /** Let /metrics be read without the token. */
+  readonly isMetricsOpen: boolean;
+  readonly metrics: () => Promise<string>;
+  readonly state: () => { readonly isReady: boolean; readonly reason: string };
+  readonly served: () => readonly ServedVersion[];
+  readonly relay: (call: RelayCall) => Promise<unknown>;
+  readonly jsonText: (value: unknown) => string;
+}
+
+const json = 'application/json';
+const statusOf: Readonly<Record<string, number>> = {
+  INVALID_ARGUMENT: 400,
+  UNAUTHENTICATED: 401,
+  PERMISSION_DENIED: 403,
+  NOT_FOUND: 404,
+  FAILED_PRECONDITION: 409,
+  RESOURCE_EXHAUSTED: 429,
+  CANCELLED: 499,
+  INTERNAL: 500,
+  UNIMPLEMENTED: 501,
+  UNAVAILABLE: 503,
+  DEADLINE_EXCEEDED: 504,
+};
+
+/** Health answers without a token: a probe has none. */
+const healthPaths = ['/livez', '/readyz', '/v2/health/live', '/v2/health/ready'];
+
+export class Admin {
+  readonly #options: AdminOptions;
+
+  constructor(options: AdminOptions) {
+    this.#options = options;
+  }
+
+  /** An answer at once when this caller may not pass, before any body is read. */
+  refusal({ path, authorization }: AdminRequest): AdminReply | undefined {
+    const { token, isMetricsOpen } = this.#options;
+    const isOpen = healthPaths.includes(path) || (isMetricsOpen && path === '/metrics');
+    if (isOpen || mayPass(token, authorization)) return undefined;
+    return { ...failure(new GatewayError('UNAUTHENTICATED', 'expected "Authorization: Bearer <token>"')), headers: [['WWW-Authenticate', 'Bearer']] };
+  }
+
+  async answer(request: AdminRequest, body: Uint8Array): Promise<AdminReply> {
+    try {
+      return await this.#route(request, body);
+    } catch (error) {
+      return failure(GatewayError.from(error));
+    }
+  }
+
+  async #route({ method, path }: AdminRequest, body: Uint8Array): Promise<AdminReply> {
+    const { metrics, served, jsonText } = this.#options;
+    if (healthPaths.includes(path)) return this.#health(path);
+    if (path === '/metrics') return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: await metrics() };
+    if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText({ models: served() }) };
+    if (!path.startsWith('/v2/')) return failure(new GatewayError('NOT_FOUND', 'Not Found'));
+    if (method !== 'GET' && method !== 'POST') return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'GET, POST']] };
+    const call = relayOf(method, segmentsOf(path), bodyOf(body));
+    if (call === undefined) return failure(new GatewayError('NOT_FOUND', 'Not Found'));
+    if (method === 'GET' && isChange(call)) return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'POST']] };
+    const value = await this.#options.relay(call);
+    return { status: 200, contentType: json, body: jsonText(value ?? (call.call === 'load' || call.call === 'unload' ? { name: call.model, [call.call]: true } : {})) };
+  }
+
+  #health(path: string): AdminReply {
+    if (path.endsWith('live') || path === '/livez') return { status: 200, contentType: json, body: '{"live":true}' };
+    const { isReady, reason } = this.#options.state();
+    const body = isReady ? '{"ready":true}' : JSON.stringify({ ready: false, error: reason });
+    return { status: isReady ? 200 : 503, contentType: json, body };
+  }
+}
+
+function failure(error: GatewayError): AdminReply {
+  return { status: statusOf[error.code]!, contentType: json, body: JSON.stringify({ error: error.message }) };
+}
+
+/** Split first, then decoded exactly once. */
+function segmentsOf(path: string): string[] {
+  try {
+    return path.slice('/v2/'.length).split('/').map(decodeURIComponent);
+  } catch {
+    throw invalid(`the path is not valid percent-encoded UTF-8`);
+  }
+}
+
+function bodyOf(body: Uint8Array): unknown {
+  if (body.length === 0) return undefined;
+  try {
+    return JSON.parse(Buffer.from(body).toString('utf8'));
+  } catch (error) {
+    throw invalid(`failed to parse the request JSON buffer: ${(error as Error).message}`);
+  }
+}

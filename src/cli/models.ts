@@ -1,0 +1,34 @@
+/**
+ * `sluice models`: what a running gateway serves, as a table.
+ *
+ * Must not know how it is served.
+ */
+import type { ServedTensor, ServedVersion } from '../core/listing.js';
+import { ask } from './ask.js';
+import { Exit } from './exit.js';
+import { table } from './text.js';
+
+export interface ModelsOptions {
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+export async function showModels({ url, token }: ModelsOptions): Promise<string> {
+  const address = `${url.replace(/\/+$/, '')}/admin/models`;
+  const answer = (await ask({ url: address, token, of: 'the control port' })) as { models?: readonly ServedVersion[] };
+  if (!Array.isArray(answer.models)) throw new Exit(1, `what answers at ${url} is not the control port of a gateway`);
+  if (answer.models.length === 0) return 'no models\n';
+  const head = ['NAME', 'VERSION', 'STATE', 'DEFAULT', 'BATCH', 'INPUTS → OUTPUTS', 'REASON'];
+  return table([head, ...answer.models.map(lineOf)]);
+}
+
+function lineOf(served: ServedVersion): string[] {
+  const { inputs, outputs, max_batch_size: rowsMax } = served;
+  const signature = inputs.length === 0 && outputs.length === 0 ? '' : `${tensorsOf(inputs)} → ${tensorsOf(outputs)}`;
+  const batch = signature === '' ? '' : rowsMax === 0 ? 'no' : String(rowsMax);
+  return [served.name, served.version, served.state, served.default ? 'yes' : '', batch, signature, served.reason];
+}
+
+function tensorsOf(tensors: readonly ServedTensor[]): string {
+  return tensors.map(({ name, datatype, shape }) => `${name} ${datatype}[${shape.join(',')}]`).join(', ');
+}

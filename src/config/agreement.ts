@@ -1,0 +1,54 @@
+/**
+ * Options that are each right and yet do not go together.
+ *
+ * Must not know where values come from.
+ */
+import type { Config } from './schema.js';
+
+/** @returns one line for each disagreement, under the option to look at */
+export function checkTogether(config: Config): { path: string; message: string }[] {
+  return [...portsTwice(config), ...openControl(config), ...priorities(config), ...beats(config)];
+}
+
+function portsTwice({ http, grpc, admin }: Config): { path: string; message: string }[] {
+  const doors = [
+    { path: 'http.port', ...http },
+    { path: 'grpc.port', ...grpc },
+    { path: 'admin.port', ...admin },
+  ].filter((door) => door.enabled && door.port !== 0);
+  return doors.flatMap((door, index) => {
+    const same = doors.slice(0, index).find((other) => other.port === door.port);
+    return same === undefined
+      ? []
+      : [{ path: door.path, message: `expected another port than ${same.path}, got ${door.port} for both` }];
+  });
+}
+
+/** Only this machine reaches it. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$/.test(host);
+}
+
+function openControl({ admin }: Config): { path: string; message: string }[] {
+  if (!admin.enabled || isLoopback(admin.host) || admin.token !== '') return [];
+  return [
+    {
+      path: 'admin.host',
+      message: `expected a loopback address or admin.token to be set, got ${admin.host} without a token`,
+    },
+  ];
+}
+
+function priorities({ model_overrides }: Config): { path: string; message: string }[] {
+  return Object.entries(model_overrides).flatMap(([model, { priority, priority_levels }]) => {
+    if (priority === undefined || priority_levels === undefined || priority <= Math.max(1, priority_levels)) return [];
+    const message = `${model}.priority: expected at most priority_levels (${priority_levels}), got ${priority}`;
+    return [{ path: 'model_overrides', message }];
+  });
+}
+
+function beats({ gateway }: Config): { path: string; message: string }[] {
+  if (gateway.beat_timeout_ms >= 2 * gateway.beat_ms) return [];
+  const message = `expected at least twice gateway.beat_ms (${gateway.beat_ms}), got ${gateway.beat_timeout_ms}`;
+  return [{ path: 'gateway.beat_timeout_ms', message }];
+}

@@ -1,0 +1,58 @@
+/**
+ * Sentences about what is wrong with a value or a name: expected this, got that, did you mean the other.
+ *
+ * Must not know where values come from.
+ */
+import type { z } from 'zod';
+import { nearest } from '../core/nearest.js';
+import { overrideOptions } from './model-overrides.js';
+import { factsOf } from './option.js';
+import { type Option, optionByFlag, optionByPath, optionByVariable, shortFlags } from './options.js';
+
+function hint(candidate: string | undefined): string {
+  return candidate === undefined ? '' : `, did you mean ${candidate}?`;
+}
+
+/** The nearest path; a last part that exists elsewhere (`port`) counts as near, too. */
+export function unknownKey(path: string): string {
+  const last = path.split('.').at(-1)!;
+  const paths = [...optionByPath.keys()];
+  const groups = paths.flatMap((known) => known.split('.').slice(0, -1));
+  return `unknown option${hint(nearest(path, [...paths, ...groups]) ?? paths.find((known) => known.endsWith(`.${last}`)))}`;
+}
+
+export function unknownVariable(name: string): string {
+  return `unknown variable${hint(nearest(name, optionByVariable.keys()))}`;
+}
+
+/** @param more flags of the command that are no options */
+export function unknownFlag(name: string, more: readonly string[]): string {
+  const candidate = nearest(name, [...more, ...Object.keys(shortFlags), ...optionByFlag.keys()]);
+  return `unknown flag${hint(candidate === undefined ? undefined : `--${candidate}`)}`;
+}
+
+/** One complaint of the schema as our own sentence; only overrides of models have an inside to point into. */
+export function wrongValue(option: Option, value: unknown, issue: z.core.$ZodIssue): string {
+  if (option.facts.isSecret) return `expected ${option.facts.expected}, got something else`;
+  if (option.path !== 'model_overrides' || issue.path.length === 0) {
+    return `expected ${option.facts.expected}, got ${shown(value)}`;
+  }
+  const path = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const key = issue.keys[0]!;
+    return `${path}.${key}: unknown option${hint(nearest(key, Object.keys(overrideOptions)))}`;
+  }
+  const inner = overrideOptions[String(issue.path[1])];
+  const expected = inner === undefined ? 'options of the model' : factsOf(inner).expected;
+  return `${path}: expected ${expected}, got ${shown(at(value, issue.path.slice(0, 2)))}`;
+}
+
+function at(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
+}
+
+function shown(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing';
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

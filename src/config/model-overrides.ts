@@ -1,0 +1,45 @@
+/**
+ * What may be set for a single model. A value that is absent is the one that applies to all, or the model's own.
+ *
+ * Must not know which models exist.
+ */
+import { z } from 'zod';
+import { choice, integer } from './option.js';
+import { versionPolicy } from './version-policy.js';
+
+/** The option without its default: absent stays absent. */
+function only<Check extends z.ZodType>(option: z.ZodDefault<Check>): z.ZodOptional<Check> {
+  return option.unwrap().optional().meta(option.meta()!);
+}
+
+const modelOverride = z.strictObject({
+  instances: only(integer(0, 0, 256, 'Threads that run it in each process; 0 = automatic.')),
+  max_batch_size: only(
+    integer(0, 0, 65_536, 'Rows merged into one run; 0 = not batched. A larger request is refused.'),
+  ),
+  max_queue_delay_us: only(integer(0, 0, 1_000_000, 'Longest wait for others to join a batch.')),
+  max_queue_size: only(integer(0, 0, 1_000_000, 'Requests that may wait in one process; 0 = automatic.')),
+  default_timeout_ms: only(integer(0, 0, 3_600_000, 'Longest time in the queue; 0 = automatic.')),
+  priority_levels: only(integer(0, 0, 100, 'Priority levels of its requests; 0 = one only.')),
+  priority: only(integer(1, 1, 100, 'Level of requests that ask for none; 1 is the highest.')),
+  rank: only(choice('primary', ['primary', 'background'], 'Background versions never run before primary ones.')),
+  version_policy: versionPolicy.optional().meta({
+    description: 'Which of its versions are served.',
+    expected: '{latest: {n: 1}}, all, or {specific: [1, 2]}',
+  }),
+  intra_op_threads: only(integer(1, 1, 256, 'Threads of the runtime inside one operator.')),
+  inter_op_threads: only(integer(1, 1, 256, 'Threads of the runtime across operators.')),
+  execution_mode: only(
+    choice('sequential', ['sequential', 'parallel'], 'Whether operators of one run may run side by side.'),
+  ),
+  optimization: only(
+    choice('all', ['disabled', 'basic', 'extended', 'layout', 'all'], 'How far the runtime rewrites the graph.'),
+  ),
+});
+
+/** What may be set, by name. */
+export const overrideOptions: Readonly<Record<string, z.ZodType>> = modelOverride.shape;
+
+export type ModelOverride = z.output<typeof modelOverride>;
+
+export const overrides = z.record(z.string().min(1).max(128), modelOverride);

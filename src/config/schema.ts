@@ -1,0 +1,269 @@
+/**
+ * Every option: name, default, range, one sentence. Help, checks, the printed configuration and the flags are made from it.
+ *
+ * Names are those of the specification. The last part carries the unit (`_ms`, `_us`, `_bytes`). An option `a.b_c` is the flag
+ * `--a-b-c` and the variable `SLUICE_A_B_C`. 0 means "automatic" or "none" only where the sentence says so.
+ *
+ * Must not know running code.
+ */
+import { z } from 'zod';
+import { overrides } from './model-overrides.js';
+import { absent, bytes, choice, fraction, integer, oneOf, structure, text, toggle } from './option.js';
+import { versionPolicy } from './version-policy.js';
+
+const KiB = 2 ** 10;
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+const hostRule = { pattern: /^[A-Za-z0-9.:_-]{1,253}$/, expected: 'a host name or an address' };
+
+const models = z.object({
+  path: text('models', 'Folder of models: <model>/<version>/model.onnx, or one bare model.onnx.'),
+  name: text('model', 'Name of the model when the folder holds one bare model.onnx.', {
+    pattern: /^(?!stats$)(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
+    expected:
+      "a model name: 1 to 128 letters, digits, '.', '_' or '-', starting with a letter or digit, and not 'stats'",
+  }),
+  load: choice(
+    'eager',
+    ['eager', 'lazy', 'explicit'],
+    'When versions are opened: at start, at their first request, or by load calls only.',
+  ),
+  version_policy: structure(
+    versionPolicy,
+    { latest: { n: 1 } },
+    {
+      description: 'Which versions of each model are served.',
+      expected: '{latest: {n: 1}}, all, or {specific: [1, 2]}',
+    },
+  ),
+  lazy: z.object({
+    max_open: integer(
+      32,
+      1,
+      100_000,
+      'Versions open at once under load policy lazy; the one unused for longest is closed.',
+    ),
+    max_bytes: bytes(GiB, MiB, 1024 * GiB, 'Size of the model files open at once under load policy lazy.'),
+  }),
+  poll_ms: absent(0, 'How often the folder is looked at for new versions; 0 = at start only.'),
+  load_retries: absent(0, 'How often a load that failed is tried again.'),
+});
+
+const http = z.object({
+  enabled: toggle(true, 'Serve the protocol over HTTP.'),
+  port: integer(8000, 0, 65_535, 'Port of HTTP; 0 = any free one.'),
+  host: text('0.0.0.0', 'Address that HTTP is served on.', hostRule),
+  engine: choice('auto', ['auto', 'uws', 'uws-glibc227', 'node'], 'HTTP library; auto takes the fastest that loads.'),
+  max_input_size: bytes(64 * MiB, KiB, 2 * GiB - 1, 'Largest request body, after decompression.'),
+  max_buffered_bytes: bytes(512 * MiB, MiB, 64 * GiB, 'Request bodies held at once by one process.'),
+  body_timeout_ms: integer(30_000, 100, 3_600_000, 'Time to receive the body of a request.'),
+  write_timeout_ms: integer(30_000, 100, 3_600_000, 'Time that a response may stand still while it is written.'),
+  compression_min_bytes: bytes(1024, 0, GiB, 'Replies below this size are not compressed.'),
+  header_forward_pattern: absent('', 'Request headers that become request parameters.'),
+});
+
+const grpc = z.object({
+  enabled: toggle(true, 'Serve the protocol over gRPC.'),
+  port: integer(8001, 0, 65_535, 'Port of gRPC; 0 = any free one.'),
+  host: text('0.0.0.0', 'Address that gRPC is served on.', hostRule),
+  max_message_size: bytes(64 * MiB, KiB, 2 * GiB - 1, 'Largest message, after decompression.'),
+  max_typed_elements: integer(8_388_608, 1, 1_000_000_000, 'Elements in the typed contents of one message.'),
+  stream_max_in_flight: integer(
+    64,
+    1,
+    10_000,
+    'Requests of one stream that run at once; the stream is not read beyond that.',
+  ),
+  reflection: toggle(false, 'Answer server reflection.'),
+  response_compression: choice('none', ['none', 'low', 'medium', 'high'], 'Compression of replies.'),
+  max_connection_age_ms: integer(
+    300_000,
+    1000,
+    86_400_000,
+    'A connection is asked to reconnect after this time, ±10 %, so that load spreads.',
+  ),
+  max_concurrent_streams: integer(256, 1, 65_536, 'Streams of one connection.'),
+});
+
+const admin = z.object({
+  enabled: toggle(true, 'Open the control port: metrics, admin API.'),
+  port: integer(8002, 0, 65_535, 'Port of the control listener; 0 = any free one.'),
+  host: text('127.0.0.1', 'Address of the control listener. Another than loopback needs admin.token.', hostRule),
+  token: text('', 'Token that callers of the control port present as "Authorization: Bearer …"; empty = none.', {
+    pattern: /^([!-~]{16,512})?$/,
+    expected: 'at least 16 visible ASCII characters, or nothing',
+    isSecret: true,
+  }),
+  metrics_open: toggle(false, 'Answer /metrics without the token.'),
+});
+
+const engine = z.object({
+  inline_run_us: integer(
+    60,
+    0,
+    10_000,
+    'Batches expected to run for less than this run without a hop to a thread; 0 = never.',
+  ),
+  instances: integer(
+    0,
+    0,
+    256,
+    'Threads that run a version in each process; 0 = cores by intra_op_threads, shared by the processes.',
+  ),
+  intra_op_threads: integer(1, 1, 256, 'Threads of the runtime inside one operator.'),
+  inter_op_threads: integer(
+    1,
+    1,
+    256,
+    'Threads of the runtime across operators; counts only with execution_mode parallel.',
+  ),
+  execution_mode: choice(
+    'sequential',
+    ['sequential', 'parallel'],
+    'Whether operators of one run may run side by side.',
+  ),
+  optimization: choice(
+    'all',
+    ['disabled', 'basic', 'extended', 'layout', 'all'],
+    'How far the runtime rewrites the graph.',
+  ),
+  cpu_mem_arena: toggle(true, 'Let the runtime keep memory between runs.'),
+  mem_pattern: toggle(true, 'Let the runtime plan memory by the pattern of earlier runs.'),
+  hard_run_timeout_ms: integer(60_000, 100, 86_400_000, 'A run beyond this costs its process, which is replaced.'),
+});
+
+const batching = z.object({
+  default_max_batch_size: integer(
+    32,
+    1,
+    65_536,
+    'Rows merged into one run of a model whose configuration does not say.',
+  ),
+  max_queue_delay_us: integer(
+    0,
+    0,
+    1_000_000,
+    'Longest wait of a request for others to join its batch; 0 = go at once.',
+  ),
+  max_queue_size: integer(
+    0,
+    0,
+    1_000_000,
+    'Requests that may wait for a version in one process; 0 = the larger of 1024 and 4 full batches for each thread.',
+  ),
+  default_timeout_ms: integer(
+    0,
+    0,
+    3_600_000,
+    'Longest time in the queue; 0 = four times the slow run time of the model, 1 to 30 seconds.',
+  ),
+  priority_aging_ms: integer(500, 1, 3_600_000, 'Waiting this long raises a request by one priority level.'),
+});
+
+export const schema = z.object({
+  server: z.object({
+    name: text('sluice', 'Name in the server metadata.', {
+      pattern: /^[ -~]{1,128}$/,
+      expected: '1 to 128 printable ASCII characters',
+    }),
+  }),
+  gateway: z.object({
+    processes: integer(0, 0, 256, 'Gateway processes; 0 = 2, or a quarter of the cores when that is more.'),
+    beat_ms: integer(
+      1000,
+      50,
+      60_000,
+      'How often control looks whether a gateway process answers, and collects its counts.',
+    ),
+    beat_timeout_ms: integer(
+      5000,
+      200,
+      600_000,
+      'A gateway process that does not answer for this long is killed and replaced.',
+    ),
+  }),
+  models,
+  http,
+  grpc,
+  admin,
+  json: z.object({
+    max_depth: integer(100, 8, 1000, 'Nesting of a JSON request.'),
+    non_finite: choice('bare', ['bare', 'null', 'string'], 'How NaN and infinities are written in JSON replies.'),
+    fp16: choice('refuse', ['refuse', 'convert'], 'Whether FP16 tensors may travel as JSON numbers.'),
+  }),
+  limits: z.object({
+    max_string_elements: integer(1_048_576, 1, 100_000_000, 'Elements of one BYTES tensor.'),
+  }),
+  engine,
+  batching,
+  admission: z.object({
+    timeout_ms: integer(60_000, 1000, 3_600_000, 'Time that the trial of a version may take, in a process of its own.'),
+  }),
+  relay: z.object({
+    read: toggle(true, 'Answer index, statistics and settings on the data ports.'),
+    change: choice(
+      'loopback',
+      ['off', 'loopback', 'on'],
+      'Allow load, unload and changes of settings on the data ports: never, for loopback callers, always.',
+    ),
+  }),
+  model_control: z.object({
+    file_override: toggle(false, 'Allow load calls that bring the files of a version with them.'),
+  }),
+  readiness: z.object({
+    models: structure(
+      z.preprocess(
+        (value) => (typeof value === 'string' && value !== 'all' ? value.split(/\s*,\s*/) : value),
+        z.union([z.literal('all'), z.array(z.string().min(1).max(128)).min(1).max(10_000)]),
+      ),
+      'all',
+      { description: 'Models without which the server is not ready.', expected: 'all, or a list of model names' },
+    ),
+  }),
+  request_timeout_ms: integer(30_000, 1, 3_600_000, 'Total time of a request.'),
+  overload_status: oneOf(429, [429, 503], 'HTTP status of a refusal because of load.'),
+  drain_delay_ms: integer(
+    5000,
+    0,
+    600_000,
+    'After a stop signal: time of normal service while the server is already not ready.',
+  ),
+  drain_timeout_ms: integer(30_000, 0, 3_600_000, 'Then: time for requests in flight to finish.'),
+  log: z.object({
+    level: choice('info', ['debug', 'info', 'warn', 'error'], 'The least level that is written.'),
+    format: choice(
+      'auto',
+      ['auto', 'json', 'pretty'],
+      'Form of the lines; auto = pretty on a terminal, JSON otherwise.',
+    ),
+    access: fraction(0, 'Share of requests that get an access line; 0 = off.'),
+  }),
+  metrics: z.object({
+    triton_aliases: toggle(false, 'Also give the nv_inference_* metrics.'),
+    series_max: integer(5000, 100, 1_000_000, 'Series in all; what comes later is counted under _other.'),
+  }),
+  prediction_log: z.object({ sample: absent(0, 'Share of requests that are logged with their tensors; 0 = off.') }),
+  cache: z.object({ enabled: absent(false, 'Answer equal requests from memory.') }),
+  cors: z.object({ enabled: absent(false, 'Answer browsers of other origins.') }),
+  compat: z.object({
+    v1: absent(false, 'The V1 adapter.'),
+    sagemaker: absent(false, 'The SageMaker adapter.'),
+    vertex: absent(false, 'The Vertex AI adapter.'),
+  }),
+  model_overrides: structure(
+    overrides,
+    {},
+    {
+      description: 'Options of single models, by name.',
+      expected: '{<model>: {<option>: value}}',
+    },
+  ),
+});
+
+type Frozen<T> = T extends readonly (infer E)[]
+  ? readonly Frozen<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Frozen<T[K]> }
+    : T;
+
+export type Config = Frozen<z.output<typeof schema>>;

@@ -1,0 +1,474 @@
+/**
+ * ROOT of the control process: builds its rooms and hands each the functions it needs.
+ *
+ *   folder ─▶ registry ─▶ fleet of gateway processes          admin port ─▶ registry, metrics, settings
+ *                └ admission (probe child)
+ *
+ * It decides and observes; it never runs a model and carries no inference. Telemetry of the runtime is off for everything
+ * that it starts.
+ *
+ * Must not know any rule: rules live in the rooms.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Admin, type ServedVersion } from './admin/api.js';
+import { exactJson } from './admin/json.js';
+import { createMetricsRoom, type MetricsRoom } from './admin/metrics.js';
+import { LogRoom, type LogSettings, TraceRoom } from './admin/settings.js';
+import { StatisticsRoom } from './admin/statistics.js';
+import type { Config } from './config/schema.js';
+import { GatewayError } from './core/errors.js';
+import { nameOf, type VersionId, type VersionSpec } from './core/model.js';
+import type { RelayCall } from './core/relay.js';
+import { emptyTable, type RouteTable } from './core/route.js';
+import type { Family } from './core/series.js';
+import { shapeText, type TensorSpec } from './core/tensor.js';
+import { listenNode } from './http/node.js';
+import type { Listening } from './ipc.js';
+import { createLog, type Log } from './log.js';
+import { Admission } from './registry/admission.js';
+import { Registry, type StateChange } from './registry/registry.js';
+import { Repository, type Trial, type TrialVerdict } from './registry/repository.js';
+import { Fleet, type FleetEvent } from './supervisor/fleet.js';
+
+/** What `sluice check` found, and where. */
+export interface Problem {
+  readonly where: string;
+  readonly message: string;
+}
+
+const now = () => performance.now();
+const packageVersion: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+
+/**
+ * Serves until a signal says stop.
+ * @returns the exit code of the process
+ */
+export async function runControl(config: Config): Promise<number> {
+  const control = new Control(settled(config));
+  return control.run();
+}
+
+/** Tries every model that `config` would serve. @returns one problem for each that would not be */
+export async function checkModels(config: Config): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  const admission = admissionOf(config);
+  const repository = repositoryOf(settled(config), admission, {
+    warn: () => {},
+    ignored: () => {},
+  });
+  try {
+    const models = await repository.list();
+    if (models.length === 0) problems.push({ where: config.models.path, message: noModels });
+    for (const { name, wanted } of models) {
+      for (const { version } of wanted) {
+        await repository.admit({ model: name, version }).catch((error: Error) => problems.push({ where: nameOf({ model: name, version }), message: error.message }));
+      }
+    }
+  } catch (error) {
+    problems.push({ where: config.models.path, message: (error as Error).message });
+  } finally {
+    admission.close();
+  }
+  return problems;
+}
+
+const noModels = 'no models found, expected <model>/<version>/model.onnx or a bare model.onnx';
+
+/** Automatic values in place: they depend on the machine. */
+function settled(config: Config): Config {
+  const processes = config.gateway.processes || Math.max(2, Math.floor(availableParallelism() / 4));
+  const { intra_op_threads } = config.engine;
+  const share = Math.floor(availableParallelism() / (processes * intra_op_threads));
+  const instances = config.engine.instances || Math.max(1, share);
+  return { ...config, gateway: { ...config.gateway, processes }, engine: { ...config.engine, instances } };
+}
+
+function admissionOf(config: Config): Admission<Trial, TrialVerdict> {
+  process.env.ORT_DISABLE_TELEMETRY = '1';
+  return new Admission({
+    entry: new URL('./engine/probe.js', import.meta.url),
+    timeoutMs: config.admission.timeout_ms,
+    idleMs: 1000,
+  });
+}
+
+function repositoryOf(
+  config: Config,
+  admission: Admission<Trial, TrialVerdict>,
+  tell: { readonly warn: (id: VersionId, warning: string) => void; readonly ignored: (what: string) => void },
+): Repository {
+  const { engine, batching, models } = config;
+  return new Repository({
+    path: models.path,
+    bareName: models.name,
+    defaultVersionPolicy: models.version_policy,
+    versionPolicyOf: (model) => config.model_overrides[model]?.version_policy,
+    defaults: {
+      rowsMax: batching.default_max_batch_size,
+      delayUs: batching.max_queue_delay_us,
+      queue: {
+        sizeMax: batching.max_queue_size || 1024,
+        timeoutMs: batching.default_timeout_ms,
+        timeoutAction: 'REJECT',
+        allowTimeoutOverride: true,
+      },
+      instances: engine.instances,
+      session: {
+        intraOpThreads: engine.intra_op_threads,
+        interOpThreads: engine.inter_op_threads,
+        executionMode: engine.execution_mode,
+        optimization: engine.optimization,
+        cpuMemArena: engine.cpu_mem_arena,
+        memPattern: engine.mem_pattern,
+      },
+    },
+    override: (spec) => overridden(spec, config),
+    trial: (trial) => admission.admit(trial),
+    ...tell,
+  });
+}
+
+/** What the configuration says of this one model. */
+function overridden(spec: VersionSpec, { model_overrides }: Config): VersionSpec {
+  const own = model_overrides[spec.id.model];
+  if (own === undefined) return spec;
+  const { batch } = spec;
+  const isContract = own.max_batch_size !== undefined && own.max_batch_size > 0 && batch.rowsMax > 0;
+  return {
+    ...spec,
+    instances: own.instances || spec.instances,
+    rank: own.rank ?? spec.rank,
+    session: {
+      ...spec.session,
+      intraOpThreads: own.intra_op_threads ?? spec.session.intraOpThreads,
+      interOpThreads: own.inter_op_threads ?? spec.session.interOpThreads,
+      executionMode: own.execution_mode ?? spec.session.executionMode,
+      optimization: own.optimization ?? spec.session.optimization,
+    },
+    batch: {
+      ...batch,
+      rowsMax: batch.rowsMax === 0 ? 0 : (own.max_batch_size ?? batch.rowsMax),
+      isContract: batch.isContract || isContract,
+      delayUs: own.max_queue_delay_us ?? batch.delayUs,
+      priorityLevels: own.priority_levels ?? batch.priorityLevels,
+      defaultPriority: own.priority ?? batch.defaultPriority,
+      queue: {
+        ...batch.queue,
+        sizeMax: own.max_queue_size || batch.queue.sizeMax,
+        timeoutMs: own.default_timeout_ms || batch.queue.timeoutMs,
+      },
+    },
+  };
+}
+
+class Control {
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #admission: Admission<Trial, TrialVerdict>;
+  readonly #registry: Registry;
+  readonly #fleet: Fleet;
+  readonly #metrics: MetricsRoom;
+  readonly #statistics = new StatisticsRoom();
+  readonly #logging: LogRoom;
+  readonly #tracing = new TraceRoom(() => {});
+  readonly #counts = { swaps: 0, restarts: new Map<string, number>(), loads: new Map<string, number>(), failures: new Map<string, number>() };
+  #table: RouteTable = emptyTable;
+  #listening: Listening | undefined;
+  #stopped: ((code: number) => void) | undefined;
+  #isStopping = false;
+
+  constructor(config: Config) {
+    this.#config = config;
+    this.#log = createLog({ level: config.log.level, format: config.log.format, name: 'control' });
+    this.#metrics = createMetricsRoom({ seriesMax: config.metrics.series_max });
+    this.#logging = new LogRoom(config.log.level === 'debug' ? 1 : 0, (settings) => this.#onLogging(settings));
+    this.#admission = admissionOf(config);
+    const repository = repositoryOf(config, this.#admission, {
+      warn: (id, warning) => this.#log.warn('model.warning', { model: nameOf(id), warning }),
+      ignored: (what) => this.#log.debug('models.ignored', { what }),
+    });
+    this.#fleet = new Fleet({
+      entry: new URL('./gateway.js', import.meta.url),
+      processes: config.gateway.processes,
+      config,
+      package: packageVersion,
+      now,
+      random: Math.random,
+      beatMs: config.gateway.beat_ms,
+      beatTimeoutMs: config.gateway.beat_timeout_ms,
+      answer: (call) => this.#relay(call),
+      onEvent: (event) => this.#onFleet(event),
+    });
+    this.#registry = new Registry({
+      policy: config.models.load,
+      list: () => repository.list(),
+      look: (model) => repository.look(model),
+      admit: (id, text) => repository.admit(id, text),
+      open: (spec) => this.#fleet.open(spec),
+      drain: (id) => this.#fleet.drain(id),
+      publish: (table) => {
+        this.#table = table;
+        return this.#fleet.route(table);
+      },
+      observe: (change) => this.#onState(change),
+      now,
+      lazy: { openMax: config.models.lazy.max_open, bytesMax: config.models.lazy.max_bytes },
+      readiness: config.readiness.models,
+    });
+  }
+
+  async run(): Promise<number> {
+    const finished = new Promise<number>((resolve) => {
+      this.#stopped = resolve;
+    });
+    this.#obeySignals();
+    try {
+      await this.#start();
+    } catch (error) {
+      process.stderr.write(`sluice: ${(error as Error).message}\n`);
+      await this.#end(1);
+    }
+    return finished;
+  }
+
+  async #start(): Promise<void> {
+    const startedAt = now();
+    this.#fleet.start();
+    await this.#fleet.started();
+    await this.#registry.start();
+    this.#checkServed();
+    await this.#openAdmin();
+    this.#fleet.listen();
+    this.#log.info('started', { models: Object.keys(this.#table.routes).length, tookMs: Math.round(now() - startedAt) });
+  }
+
+  /** A server without a single model is a mistake, unless models are to be loaded by calls. */
+  #checkServed(): void {
+    const { load, path } = this.#config.models;
+    const records = [...this.#registry.records()];
+    if (load === 'explicit') return;
+    if (records.length === 0) throw new GatewayError('NOT_FOUND', `${path}: ${noModels}`);
+    if (records.every(({ state }) => state === 'refused' || state === 'failed')) {
+      const lines = records.map(({ id, reason }) => `${nameOf(id)}: ${reason}`);
+      throw new GatewayError('FAILED_PRECONDITION', `no model could be loaded: ${lines.join('; ')}`);
+    }
+  }
+
+  async #openAdmin(): Promise<void> {
+    const { admin: options, http } = this.#config;
+    if (!options.enabled) return;
+    const admin = new Admin({
+      token: options.token,
+      isMetricsOpen: options.metrics_open,
+      metrics: () => this.#metricsText(),
+      state: () => this.#table,
+      served: () => this.#served(),
+      relay: (call) => this.#relay(call),
+      jsonText: exactJson,
+    });
+    const door = await listenNode(
+      (request) => {
+        const asked = { method: request.method, path: request.path, authorization: request.header('authorization') };
+        const refusal = admin.refusal(asked);
+        if (refusal !== undefined) return responseOf(refusal);
+        return {
+          consume: async (body) => responseOf(await admin.answer(asked, body)),
+          refuse: (status, error) => responseOf({ status, contentType: 'application/json', body: JSON.stringify({ error: error.message }) }),
+        };
+      },
+      {
+        host: options.host,
+        port: options.port,
+        engine: 'node',
+        now,
+        bodyBytesMax: http.max_input_size,
+        bufferedBytesMax: http.max_buffered_bytes,
+        bodyTimeoutMs: http.body_timeout_ms,
+        writeTimeoutMs: http.write_timeout_ms,
+      },
+    );
+    this.#log.info('listening', { admin: `http://${options.host}:${door.port}` });
+  }
+
+  #served(): ServedVersion[] {
+    const text = ({ name, datatype, shape }: TensorSpec) => `${name} ${datatype} ${shapeText(shape)}`;
+    return Array.from(this.#registry.records(), ({ id, state, reason, spec }) => ({
+      model: id.model,
+      version: id.version,
+      state,
+      reason,
+      isDefault: this.#table.routes[id.model]?.champion === id.version,
+      inputs: spec?.signature.inputs.map(text) ?? [],
+      outputs: spec?.signature.outputs.map(text) ?? [],
+      maxBatchSize: spec?.batch.rowsMax ?? 0,
+    }));
+  }
+
+  async #relay(call: RelayCall): Promise<unknown> {
+    switch (call.call) {
+      case 'index':
+        return this.#registry.index(call.ready);
+      case 'statistics': {
+        const versions = this.#registry.readyVersions(call.model, call.version);
+        await this.#fleet.refresh();
+        return this.#statistics.answer(versions);
+      }
+      case 'load':
+        this.#checkExplicit();
+        return this.#registry.load(call.model, configOf(call.parameters));
+      case 'unload':
+        this.#checkExplicit();
+        return this.#registry.unload(call.model);
+      case 'want':
+        return this.#registry.want({ model: call.model, version: call.version });
+      case 'trace':
+        return this.#trace(call.model, call.settings);
+      case 'logging':
+        return call.settings === undefined ? this.#logging.settings() : this.#logging.update(call.settings);
+    }
+  }
+
+  #trace(model: string, settings: Readonly<Record<string, unknown>> | undefined): unknown {
+    if (model !== '' && !this.#registry.has(model)) {
+      throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' is not found`);
+    }
+    return settings === undefined ? this.#tracing.settings(model) : this.#tracing.update(model, settings);
+  }
+
+  #onLogging(settings: LogSettings): void {
+    const logLevel = settings.log_verbose_level > 0 ? 'debug' : 'info';
+    this.#log.setLevel(logLevel);
+    this.#fleet.settings({ logLevel });
+  }
+
+  #checkExplicit(): void {
+    if (this.#config.models.load === 'explicit') return;
+    throw new GatewayError('UNAVAILABLE', 'explicit model load / unload is not allowed');
+  }
+
+  async #metricsText(): Promise<string> {
+    await this.#fleet.refresh();
+    return this.#metrics.text(this.#ownFamilies());
+  }
+
+  #ownFamilies(): Family[] {
+    const states = this.#fleet.states();
+    const info = { version: packageVersion, http_engine: this.#listening?.httpEngine ?? '', onnxruntime: this.#listening?.onnxruntime ?? '' };
+    const counted = (name: string, help: string, label: string, counts: ReadonlyMap<string, number>): Family => ({
+      name,
+      help,
+      type: 'counter',
+      series: Array.from(counts, ([value, count]) => ({ labels: { [label]: value }, value: count })),
+    });
+    return [
+      { name: 'sluice_build_info', help: 'What runs here.', type: 'gauge', series: [{ labels: info, value: 1 }] },
+      {
+        name: 'sluice_processes',
+        help: 'Gateway processes by state.',
+        type: 'gauge',
+        series: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
+      },
+      {
+        name: 'sluice_model_state',
+        help: '1 for the state that a version is in.',
+        type: 'gauge',
+        series: Array.from(this.#registry.records(), ({ id, state }) => ({ labels: { ...id, state }, value: 1 })),
+      },
+      counted('sluice_process_restarts_total', 'Gateway processes that ended unasked, by reason.', 'reason', this.#counts.restarts),
+      counted('sluice_model_loads_total', 'Versions that became ready, by model.', 'model', this.#counts.loads),
+      counted('sluice_model_load_failures_total', 'Versions that did not, by state.', 'reason', this.#counts.failures),
+    ];
+  }
+
+  #onState({ id, from, to, reason, tookMs }: StateChange): void {
+    const fields = { model: nameOf(id), ...(reason === '' ? {} : { reason }), tookMs: Math.round(tookMs) };
+    if (to === 'refused' || to === 'failed') {
+      count(this.#counts.failures, to);
+      this.#log.error(`model.${to}`, fields);
+    } else if (to === 'ready') {
+      count(this.#counts.loads, id.model);
+      this.#log.info('model.ready', fields);
+    } else this.#log.debug('model.state', { ...fields, from, to });
+  }
+
+  #onFleet(event: FleetEvent): void {
+    switch (event.kind) {
+      case 'snapshot':
+        this.#metrics.put(String(event.pid), event.snapshot.families);
+        this.#statistics.put(String(event.pid), event.snapshot.statistics);
+        return this.#registry.touch(event.used);
+      case 'gone':
+        this.#metrics.end(String(event.pid));
+        return this.#statistics.end(String(event.pid));
+      case 'ready':
+        return this.#onReady(event);
+      case 'overdue':
+        return this.#log.error('run.overdue', { process: event.process, model: nameOf(event.version) });
+      case 'cannotListen':
+        process.stderr.write(`sluice: ${event.message}\n`);
+        return void this.#end(1);
+      case 'exit': {
+        if (event.restartMs === undefined) return;
+        count(this.#counts.restarts, event.reason);
+        const { process: number, pid, reason, restartMs } = event;
+        return this.#log.error('gateway.exit', { process: number, pid, reason, restartMs: Math.round(restartMs) });
+      }
+    }
+  }
+
+  #onReady({ process: number, pid, tookMs, listening }: Extract<FleetEvent, { kind: 'ready' }>): void {
+    this.#listening = listening;
+    const { http, grpc } = this.#config;
+    this.#log.info('gateway.ready', {
+      process: number,
+      pid,
+      ...(listening.httpPort === undefined ? {} : { http: `http://${http.host}:${listening.httpPort}`, engine: listening.httpEngine }),
+      ...(listening.grpcPort === undefined ? {} : { grpc: `${grpc.host}:${listening.grpcPort}` }),
+      tookMs: Math.round(tookMs),
+    });
+  }
+
+  #obeySignals(): void {
+    let signals = 0;
+    const obey = (signal: NodeJS.Signals) => {
+      signals++;
+      if (signals > 1) {
+        this.#log.warn('stop.now', { signal });
+        return this.#fleet.killAll();
+      }
+      this.#log.info('stopping', { signal, delayMs: this.#config.drain_delay_ms });
+      void this.#end(0);
+    };
+    process.on('SIGTERM', obey);
+    process.on('SIGINT', obey);
+  }
+
+  async #end(code: number): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    const { drain_delay_ms, drain_timeout_ms } = this.#config;
+    await this.#fleet.stop(code === 0 ? drain_delay_ms : 0, drain_timeout_ms);
+    this.#admission.close();
+    this.#log.info('stopped', { code });
+    this.#stopped?.(code);
+  }
+}
+
+function count(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+/** The only load parameter there is so far. @throws INVALID_ARGUMENT, PERMISSION_DENIED */
+function configOf(parameters: Readonly<Record<string, unknown>>): string | undefined {
+  for (const [key, value] of Object.entries(parameters)) {
+    if (key.startsWith('file:')) throw new GatewayError('PERMISSION_DENIED', 'file override is not allowed');
+    if (key !== 'config') throw new GatewayError('INVALID_ARGUMENT', `Unrecognized load parameter '${key}'`);
+    if (typeof value !== 'string') throw new GatewayError('INVALID_ARGUMENT', `load parameter 'config' must be a string`);
+  }
+  return parameters.config as string | undefined;
+}
+
+function responseOf({ status, contentType, body, headers = [] }: { status: number; contentType: string; body: string; headers?: readonly (readonly [string, string])[] }) {
+  return { status, headers: [['Content-Type', contentType], ...headers] as [string, string][], body };
+}

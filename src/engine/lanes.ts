@@ -1,0 +1,179 @@
+/**
+ * Where a batch of one version runs: inline on the calling thread, or on a thread of the version's pool. The only file with
+ * Piscina.
+ *
+ *   runInline ─▶ session on this thread         for runs shorter than the hop to another one
+ *   runOnThread ─▶ Piscina ─▶ thread ─▶ session  buffers move there and back, nothing is shared
+ *
+ * Nothing stops a run: no terminate(), destroy() or abort signal while one is under way, for each of them ends the process
+ * with SIGABRT. A run that takes too long is reported once and its lane stays taken; whoever owns the process decides.
+ *
+ * Must not know rows, callers or queues.
+ */
+import { statSync } from 'node:fs';
+import { Piscina } from 'piscina';
+import { GatewayError } from '../core/errors.js';
+import type { SessionPolicy } from '../core/model.js';
+import type { Tensor, TypedArray } from '../core/tensor.js';
+import { openSession, type Session, type SessionTensor } from './session.js';
+import type { Hello, RunResult, Task, ThreadSetup } from './thread.js';
+import { estimateUs, measureRuns, type RunTime } from './trial.js';
+
+export interface LanesOptions {
+  readonly name: string;
+  readonly file: string;
+  readonly session: SessionPolicy;
+  readonly threads: number;
+  readonly warmRows: readonly number[];
+  /** Longest estimated run in microseconds that may happen inline; 0 = never. */
+  readonly inlineRunUsMax: number;
+  /** Runs of this version end in a time that their shapes foretell, and may keep others waiting that long. */
+  readonly mayRunInline: boolean;
+  readonly hardRunTimeoutMs: number;
+  /** Called once when a run is over the limit. */
+  readonly onOverdue: () => void;
+  readonly niceIncrement: number;
+}
+
+export interface Lanes {
+  readonly inputs: readonly SessionTensor[];
+  readonly outputs: readonly SessionTensor[];
+  readonly runTimes: readonly RunTime[];
+  /** Most rows whose run is short enough to happen inline; 0 = none, Infinity never. */
+  readonly inlineRowsMax: number;
+  runInline(inputs: readonly Tensor[]): Tensor[] | Promise<Tensor[]>;
+  /** Inputs' buffers are moved to the thread: they must be the caller's own and are gone afterwards. */
+  runOnThread(inputs: readonly Tensor[]): Promise<RunResult>;
+  close(): Promise<void>;
+}
+
+/** Models larger than this are opened on threads only: opening one here would hold up every request meanwhile. */
+const inlineFileBytesMax = 4 * 1024 * 1024;
+const warmRuns = 5;
+
+/**
+ * Starts the threads of a version, each with its session open and warm.
+ * @throws FAILED_PRECONDITION with the runtime's reason when the model cannot be opened
+ */
+export async function openLanes(options: LanesOptions): Promise<Lanes> {
+  const pool = startPool(options);
+  const hellos = await greet(pool, options);
+  const { inputs, outputs, runTimes } = hellos[0]!;
+  const isInline = options.mayRunInline && statSync(options.file).size <= inlineFileBytesMax;
+  const inlineRowsMax = isInline ? rowsWithin(runTimes, options) : 0;
+  const inline = inlineRowsMax > 0 ? await openInline(options) : undefined;
+  return new PoolLanes(pool, inline, { inputs, outputs, runTimes, inlineRowsMax }, options);
+}
+
+function startPool(options: LanesOptions): Piscina {
+  const setup: ThreadSetup = {
+    file: options.file,
+    session: options.session,
+    warmRows: options.warmRows,
+    warmRuns,
+    threads: options.threads,
+    barrier: new SharedArrayBuffer(8),
+    niceIncrement: options.niceIncrement,
+  };
+  return new Piscina({
+    filename: new URL('./thread.js', import.meta.url).href,
+    name: 'default',
+    workerData: setup,
+    minThreads: options.threads,
+    maxThreads: options.threads,
+    concurrentTasksPerWorker: 1,
+    recordTiming: false,
+  });
+}
+
+async function greet(pool: Piscina, options: LanesOptions): Promise<Hello[]> {
+  const task: Task = { kind: 'hello' };
+  const hellos: Hello[] = await Promise.all(Array.from({ length: options.threads }, () => pool.run(task)));
+  const failed = hellos.find((hello) => hello.error !== undefined);
+  if (failed === undefined) return hellos;
+  await pool.close();
+  throw new GatewayError('FAILED_PRECONDITION', failed.error!);
+}
+
+/** The most rows whose estimated run stays within the inline limit. */
+function rowsWithin(times: readonly RunTime[], { inlineRunUsMax, warmRows }: LanesOptions): number {
+  if (estimateUs(times, 1) > inlineRunUsMax) return 0;
+  let rows = 1;
+  const most = Math.max(1, warmRows.at(-1) ?? 1);
+  while (rows < most && estimateUs(times, rows + 1) <= inlineRunUsMax) rows++;
+  return rows;
+}
+
+async function openInline(options: LanesOptions): Promise<Session> {
+  const session = await openSession(options.file, options.session);
+  await measureRuns(session, options.warmRows, 2);
+  return session;
+}
+
+class PoolLanes implements Lanes {
+  readonly inputs: readonly SessionTensor[];
+  readonly outputs: readonly SessionTensor[];
+  readonly runTimes: readonly RunTime[];
+  readonly inlineRowsMax: number;
+  readonly #pool: Piscina;
+  readonly #inline: Session | undefined;
+  readonly #options: LanesOptions;
+  /** When each run on a thread began. */
+  readonly #startedAt = new Set<{ readonly at: number }>();
+  readonly #watch: NodeJS.Timeout;
+
+  constructor(
+    pool: Piscina,
+    inline: Session | undefined,
+    found: Pick<Lanes, 'inputs' | 'outputs' | 'runTimes' | 'inlineRowsMax'>,
+    options: LanesOptions,
+  ) {
+    this.#pool = pool;
+    this.#inline = inline;
+    this.#options = options;
+    this.inputs = found.inputs;
+    this.outputs = found.outputs;
+    this.runTimes = found.runTimes;
+    this.inlineRowsMax = found.inlineRowsMax;
+    this.#watch = setInterval(() => this.#look(), Math.min(1000, options.hardRunTimeoutMs / 4)).unref();
+  }
+
+  runInline(inputs: readonly Tensor[]): Tensor[] | Promise<Tensor[]> {
+    return this.#inline!.run(inputs);
+  }
+
+  async runOnThread(inputs: readonly Tensor[]): Promise<RunResult> {
+    const run = { at: performance.now() };
+    this.#startedAt.add(run);
+    const transferList = inputs.flatMap(({ data }) => (Array.isArray(data) ? [] : [(data as TypedArray).buffer as ArrayBuffer]));
+    const task: Task = { kind: 'run', inputs };
+    try {
+      return await this.#pool.run(task, { transferList });
+    } catch (error) {
+      // An error of the thread arrives as a copy without its class.
+      const text = error instanceof Error ? error.message : String(error);
+      throw new GatewayError('INTERNAL', text.startsWith('onnx runtime error') ? text : 'the model thread was lost', { cause: error });
+    } finally {
+      this.#startedAt.delete(run);
+    }
+  }
+
+  #look(): void {
+    const oldest = performance.now() - this.#options.hardRunTimeoutMs;
+    for (const { at } of this.#startedAt) {
+      if (at > oldest) continue;
+      clearInterval(this.#watch);
+      this.#options.onOverdue();
+      return;
+    }
+  }
+
+  /** Every thread releases its session while idle; then the pool may end them. Only when nothing runs any more. */
+  async close(): Promise<void> {
+    clearInterval(this.#watch);
+    const task: Task = { kind: 'release' };
+    await Promise.all(Array.from({ length: this.#options.threads }, () => this.#pool.run(task)));
+    await this.#pool.close();
+    this.#inline?.release();
+  }
+}

@@ -1,0 +1,346 @@
+/**
+ * ROOT of a gateway process: builds the data plane, obeys the control process, opens the doors, drains and ends.
+ *
+ *   HTTP ┐                      ┌ version ─ batcher ─ lanes
+ *        ├─▶ plane ─▶ router ─▶ ┤
+ *   gRPC ┘                      └ version ─ batcher ─ lanes
+ *
+ * It ends in one of three ways: drained, with exit code 0; by SIGKILL; or by a fault that its supervisor sees. It never
+ * exits while a run is under way, for that aborts the process.
+ *
+ * Must not know control rooms, the registry or the admin API.
+ */
+import cluster from 'node:cluster';
+import { availableParallelism } from 'node:os';
+import type { Config } from './config/schema.js';
+import { GatewayError } from './core/errors.js';
+import { fanOut } from './core/events.js';
+import type { DataPlane, ServerMetadata } from './core/inference.js';
+import { nameOf, type VersionId, type VersionSpec } from './core/model.js';
+import type { RelayCall } from './core/relay.js';
+import type { Family } from './core/series.js';
+import { Cores } from './engine/cores.js';
+import { loadRuntime } from './engine/session.js';
+import { openVersion } from './engine/version.js';
+import { createIds } from './grpc/request-id.js';
+import { type GrpcDoor, listenGrpc } from './grpc/server.js';
+import { createApi } from './http/api.js';
+import { type Door, listenHttp } from './http/transport.js';
+import { errorOf, failureOf, type FromGateway, post, type Snapshot, type ToGateway } from './ipc.js';
+import { createLog, type Log } from './log.js';
+import { createMetrics } from './observe/metrics.js';
+import { watchLoop } from './observe/loop-lag.js';
+import { Router } from './routing/router.js';
+
+const now = () => performance.now();
+
+/** The V2 extensions that work. */
+const extensions = [
+  'binary_tensor_data',
+  'classification',
+  'logging',
+  'model_configuration',
+  'model_repository',
+  'parameters',
+  'schedule_policy',
+  'statistics',
+  'trace',
+] as const;
+
+/** This end of the channel to control. */
+class Control {
+  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: GatewayError) => void }>();
+  #seq = 0;
+
+  send(message: FromGateway): void {
+    post(process, message);
+  }
+
+  readonly ask = (call: RelayCall): Promise<unknown> => {
+    if (!process.connected) return Promise.reject(controlLost());
+    this.#seq++;
+    const seq = this.#seq;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(seq, { resolve, reject });
+      this.send({ kind: 'ask', seq, call });
+    });
+  };
+
+  answer({ seq, value, failure }: Extract<ToGateway, { kind: 'answer' }>): void {
+    const waiting = this.#waiting.get(seq);
+    this.#waiting.delete(seq);
+    if (failure === undefined) waiting?.resolve(value);
+    else waiting?.reject(errorOf(failure));
+  }
+
+  /** Nobody will answer any more. */
+  lose(): void {
+    for (const { reject } of this.#waiting.values()) reject(controlLost());
+    this.#waiting.clear();
+  }
+}
+
+function controlLost(): GatewayError {
+  return new GatewayError('UNAVAILABLE', 'the control process does not answer', { retryAfterMs: 1000 });
+}
+
+class Gateway {
+  readonly #config: Config;
+  readonly #number: number;
+  readonly #control: Control;
+  readonly #log: Log;
+  readonly #metrics = createMetrics(Date.now);
+  readonly #lag = watchLoop('main', 20, now);
+  readonly #cores: Cores;
+  readonly #router: Router;
+  readonly #plane: DataPlane;
+  /** Versions that are opening, by name: a drain waits for them. */
+  readonly #opening = new Map<string, Promise<void>>();
+  #http: Door | undefined;
+  #grpc: GrpcDoor | undefined;
+  #isDraining = false;
+
+  constructor(config: Config, number: number, packageVersion: string, control: Control) {
+    this.#config = config;
+    this.#number = number;
+    this.#control = control;
+    this.#log = createLog({ level: config.log.level, format: config.log.format, name: `gateway-${number}` });
+    this.#cores = new Cores(Math.max(1, Math.floor(availableParallelism() / config.gateway.processes)));
+    const observe = fanOut([this.#metrics.observe]);
+    this.#router = new Router({
+      observe,
+      now,
+      want: async ({ model, version }) => void (await control.ask({ call: 'want', model, version })),
+    });
+    this.#plane = this.#planeOf({ name: config.server.name, version: packageVersion, extensions });
+  }
+
+  #planeOf(server: ServerMetadata): DataPlane {
+    const router = this.#router;
+    return {
+      now,
+      server,
+      state: () => {
+        const { isReady, reason, isDegraded } = router.table;
+        if (this.#isDraining) return { isReady: false, reason: 'draining', isDegraded, isDraining: true };
+        return { isReady, reason, isDegraded, isDraining: false };
+      },
+      models: () => router.models(),
+      find: (model, selector) => router.find(model, selector),
+      readiness: (model, selector) => router.readiness(model, selector),
+      metadata: (model, selector) => router.metadata(model, selector),
+      infer: router.infer,
+      refuse: (refusal) => {
+        const { error } = refusal;
+        if (error.code === 'INTERNAL') this.#log.error('request.failed', { error: error.message, cause: String(error.cause) });
+        router.refuse(refusal);
+      },
+      relay: this.#control.ask,
+    };
+  }
+
+  obey(message: ToGateway): void {
+    switch (message.kind) {
+      case 'open':
+        return this.#open(message.spec);
+      case 'drain':
+        return void this.#drain(message.id);
+      case 'route':
+        this.#router.publish(message.table);
+        this.#grpc?.setServing(this.#plane.state().isReady);
+        return this.#control.send({ kind: 'routed', generation: message.table.generation });
+      case 'listen':
+        return void this.#listen();
+      case 'ping':
+        return this.#control.send({ kind: 'pong', seq: message.seq, snapshot: this.#snapshot(), used: this.#router.takeUsed() });
+      case 'settings':
+        return this.#log.setLevel(message.settings.logLevel);
+      case 'stop':
+        return void this.stop(message.drainDelayMs, message.drainTimeoutMs);
+    }
+  }
+
+  #open(spec: VersionSpec): void {
+    const startedAt = now();
+    const { engine, batching } = this.#config;
+    const opened = openVersion(spec, {
+      cores: this.#cores,
+      observe: this.#metrics.observe,
+      now,
+      inlineRunUsMax: engine.inline_run_us,
+      hardRunTimeoutMs: engine.hard_run_timeout_ms,
+      priorityAgingMs: batching.priority_aging_ms,
+      onOverdue: (id) => this.#control.send({ kind: 'overdue', id }),
+    }).then(
+      (version) => {
+        void this.#router.add(version)?.drain();
+        this.#control.send({ kind: 'opened', id: spec.id, openMs: now() - startedAt });
+      },
+      (error) => this.#control.send({ kind: 'openFailed', id: spec.id, failure: failureOf(GatewayError.from(error)) }),
+    );
+    this.#opening.set(nameOf(spec.id), opened);
+  }
+
+  async #drain(id: VersionId): Promise<void> {
+    await this.#opening.get(nameOf(id));
+    this.#opening.delete(nameOf(id));
+    await this.#router.drain(id);
+    this.#control.send({ kind: 'drained', id });
+  }
+
+  async #listen(): Promise<void> {
+    const { http, grpc } = this.#config;
+    try {
+      if (http.enabled) this.#http = await listenHttp(createApi(this.#plane, apiOptionsOf(this.#config)), httpOptionsOf(this.#config));
+      if (grpc.enabled) this.#grpc = await listenGrpc(this.#plane, grpcOptionsOf(this.#config));
+    } catch (error) {
+      return this.#control.send({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    }
+    this.#grpc?.setServing(this.#plane.state().isReady);
+    this.#control.send({
+      kind: 'listening',
+      listening: {
+        httpPort: this.#http?.port,
+        httpEngine: this.#http?.engine ?? 'off',
+        grpcPort: this.#grpc?.port,
+        onnxruntime: loadRuntime().version,
+      },
+    });
+  }
+
+  #snapshot(): Snapshot {
+    const versions = Array.from(this.#router.versions, ({ id, depth, inFlight }) => ({ id, depth, inFlight }));
+    return this.#metrics.snapshot({ versions, families: [this.#lag(), ...this.#processFamilies()] });
+  }
+
+  #processFamilies(): Family[] {
+    const labels = { process: `gateway-${this.#number}` };
+    const { user, system } = process.cpuUsage();
+    return [
+      {
+        name: 'sluice_process_cpu_seconds_total',
+        help: 'CPU time of a process of ours.',
+        type: 'counter',
+        series: [{ labels, value: (user + system) / 1e6 }],
+      },
+      {
+        name: 'sluice_process_resident_memory_bytes',
+        help: 'Resident memory of a process of ours.',
+        type: 'gauge',
+        series: [{ labels, value: process.memoryUsage.rss() }],
+      },
+    ];
+  }
+
+  /**
+   * Not ready at once, normal service for the delay, then no new connections, and the end when the last request is answered.
+   * A run that never ends is left behind: only SIGKILL ends its process.
+   */
+  async stop(drainDelayMs: number, drainTimeoutMs: number): Promise<void> {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#grpc?.setServing(false);
+    await sleep(drainDelayMs);
+    const forced = setTimeout(() => {
+      this.#log.warn('drain.forced', { afterMs: drainTimeoutMs });
+      process.kill(process.pid, 'SIGKILL');
+    }, drainTimeoutMs);
+    this.#http?.stopAccepting();
+    await Promise.all([this.#http?.close(), this.#grpc?.stop(drainTimeoutMs)]);
+    await Promise.all(this.#opening.values());
+    await Promise.all(Array.from(this.#router.versions, ({ id }) => this.#router.drain(id)));
+    clearTimeout(forced);
+    this.#control.send({ kind: 'pong', seq: 0, snapshot: this.#snapshot(), used: [] });
+    if (process.connected) process.disconnect();
+    process.exit(0);
+  }
+}
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}
+
+function httpOptionsOf({ http }: Config): Parameters<typeof listenHttp>[1] {
+  return {
+    host: http.host,
+    port: http.port,
+    engine: http.engine,
+    now,
+    bodyBytesMax: http.max_input_size,
+    bufferedBytesMax: http.max_buffered_bytes,
+    bodyTimeoutMs: http.body_timeout_ms,
+    writeTimeoutMs: http.write_timeout_ms,
+  };
+}
+
+function apiOptionsOf(config: Config): Parameters<typeof createApi>[1] {
+  return {
+    jsonDepthMax: config.json.max_depth,
+    nonFinite: config.json.non_finite,
+    fp16Json: config.json.fp16,
+    stringsMax: config.limits.max_string_elements,
+    bodyBytesMax: config.http.max_input_size,
+    compressionBytesMin: config.http.compression_min_bytes,
+    requestTimeoutMs: config.request_timeout_ms,
+    relayRead: config.relay.read ? 'on' : 'off',
+    relayChange: config.relay.change,
+    overloadStatus: overloadStatusOf(config),
+    newId: createIds(Date.now, Math.random),
+  };
+}
+
+function grpcOptionsOf(config: Config): Parameters<typeof listenGrpc>[1] {
+  const { grpc } = config;
+  return {
+    host: grpc.host,
+    port: grpc.port,
+    messageBytesMax: grpc.max_message_size,
+    typedElementsMax: grpc.max_typed_elements,
+    streamsMax: grpc.max_concurrent_streams,
+    streamInFlightMax: grpc.stream_max_in_flight,
+    connectionAgeMs: grpc.max_connection_age_ms,
+    responseCompression: grpc.response_compression,
+    hasReflection: grpc.reflection,
+    stringsMax: config.limits.max_string_elements,
+    requestTimeoutMs: config.request_timeout_ms,
+    relayRead: config.relay.read ? 'on' : 'off',
+    relayChange: config.relay.change,
+    overloadStatus: overloadStatusOf(config),
+    epochNow: Date.now,
+    random: Math.random,
+  };
+}
+
+function overloadStatusOf({ overload_status }: Config): 429 | 503 {
+  return overload_status === 503 ? 503 : 429;
+}
+
+function main(): void {
+  const control = new Control();
+  let gateway: Gateway | undefined;
+  // The runtime is loaded here before any thread of this process does.
+  loadRuntime();
+  process.on('message', (message: ToGateway) => {
+    if (message.kind === 'configure') {
+      gateway = new Gateway(message.config as Config, message.process, message.package, control);
+    } else if (message.kind === 'answer') control.answer(message);
+    else gateway?.obey(message);
+  });
+  // Control decides when to stop: a signal to the whole group must not end this process before its requests.
+  process.on('SIGTERM', () => {});
+  process.on('SIGINT', () => {});
+  // A cluster worker that loses its primary exits at once, unless it says that it meant to.
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
+  process.on('disconnect', () => {
+    control.lose();
+    if (gateway === undefined) process.exit(0);
+    setTimeout(() => void gateway?.stop(0, orphanTimeoutMs), orphanGraceMs);
+  });
+  control.send({ kind: 'started' });
+}
+
+/** Without control a process serves on for a while with the table it has, then makes room for its successor. */
+const orphanGraceMs = 30_000;
+const orphanTimeoutMs = 30_000;
+
+main();

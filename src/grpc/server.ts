@@ -1,0 +1,347 @@
+/**
+ * The gRPC listener: the only file with grpc-js and the proto loader.
+ *
+ *   call ─▶ bytes ─┬▶ Inference, InferStream (own codec) ─▶ DataPlane.infer
+ *                  └▶ calls, Health (proto loader)       ─▶ DataPlane
+ *
+ * Messages are decoded in the handlers and not in grpc-js, which answers INTERNAL when a deserialiser throws. Errors become
+ * statuses here and nowhere else.
+ *
+ * Must not know the fields of tensors.
+ */
+import { fileURLToPath } from 'node:url';
+import * as grpc from '@grpc/grpc-js';
+import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import { GatewayError } from '../core/errors.js';
+import { Cancellation, type DataPlane } from '../core/inference.js';
+import { createCalls, type RelayPolicy, type UnaryCall } from './calls.js';
+import { encodeReply } from './codec.js';
+import { type CompressionLevel, compressed, type Encoding, encodingFor } from './compression.js';
+import { gate } from './gate.js';
+import { Health, type Watcher } from './health.js';
+import { Inference, type InferenceOptions } from './infer.js';
+import { ReplyHeaders } from './reply-headers.js';
+import { decodeRepositoryMessage } from './repository.js';
+import { createIds, isRequestId } from './request-id.js';
+import { InferStream } from './stream.js';
+import { first, peerOf, statusFor, termsOf } from './terms.js';
+import { checkFields, malformed } from './wire.js';
+
+export interface GrpcOptions {
+  readonly host: string;
+  /** 0 = any free one. */
+  readonly port: number;
+  /** After decompression, in both directions. */
+  readonly messageBytesMax: number;
+  /** Elements in typed contents of one message. */
+  readonly typedElementsMax: number;
+  /** BYTES elements of one tensor. */
+  readonly stringsMax: number;
+  /** Calls of one connection at once. */
+  readonly streamsMax: number;
+  /** Requests of one ModelStreamInfer at once. */
+  readonly streamInFlightMax: number;
+  /** ± 10 %, so that connections do not all end together. */
+  readonly connectionAgeMs: number;
+  readonly responseCompression: CompressionLevel;
+  readonly hasReflection: boolean;
+  readonly requestTimeoutMs: number;
+  readonly relayRead: RelayPolicy;
+  readonly relayChange: RelayPolicy;
+  readonly overloadStatus: 429 | 503;
+  /** Milliseconds since 1970. */
+  readonly epochNow: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+export interface GrpcDoor {
+  readonly port: number;
+  /** False from the first moment of a drain: health and ServerReady say so, requests are still served. */
+  setServing(isServing: boolean): void;
+  /** No new calls; those in flight may finish within the grace. */
+  stop(graceMs: number): Promise<void>;
+}
+
+type Unary = grpc.ServerUnaryCall<Buffer, Buffer>;
+type Duplex = grpc.ServerDuplexStream<Buffer, Buffer>;
+type Respond = (status: Partial<grpc.StatusObject> | null, reply?: Buffer) => void;
+
+const protoDirectory = fileURLToPath(new URL('../../../proto/', import.meta.url));
+/** Chosen: requests beside inference and load are names and settings. */
+const plainBytesMax = 65_536;
+const nothing = Buffer.alloc(0);
+const identity = (bytes: Buffer): Buffer => bytes;
+const acceptEncoding = 'grpc-accept-encoding';
+
+/** @throws GatewayError when the port cannot be bound */
+export async function listenGrpc(plane: DataPlane, options: GrpcOptions): Promise<GrpcDoor> {
+  const door = new Listener(plane, options);
+  await door.listen();
+  return door;
+}
+
+class Listener implements GrpcDoor {
+  port = 0;
+  readonly #plane: DataPlane;
+  readonly #options: GrpcOptions;
+  readonly #inference: InferenceOptions;
+  readonly #server: grpc.Server;
+  readonly #health: Health;
+  readonly #streams = new Set<InferStream>();
+  readonly #newId: () => string;
+  #isStopping = false;
+
+  constructor(plane: DataPlane, options: GrpcOptions) {
+    this.#plane = plane;
+    this.#options = options;
+    this.#health = new Health(plane);
+    this.#newId = createIds(options.epochNow, options.random);
+    const { typedElementsMax, stringsMax } = options;
+    this.#inference = { typedElementsMax, stringsMax, newId: this.#newId, isStopping: () => this.#isStopping };
+    if (options.responseCompression !== 'none') keepAcceptEncoding();
+    this.#server = new grpc.Server(serverOptions(options));
+    const loaded = loadSync(['inference.proto', 'health.proto'], {
+      includeDirs: [protoDirectory],
+      keepCase: true,
+      longs: String,
+      enums: String,
+      oneofs: true,
+      defaults: true,
+    });
+    this.#addInference(loaded['inference.GRPCInferenceService'] as ServiceDefinition);
+    this.#addHealth(loaded['grpc.health.v1.Health'] as ServiceDefinition);
+  }
+
+  async listen(): Promise<void> {
+    const { host, port } = this.#options;
+    const address = host.includes(':') ? `[${host}]` : host;
+    this.port = await new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(`${address}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(new GatewayError('UNAVAILABLE', `gRPC port ${address}:${port} cannot be bound`, { cause: error }));
+      });
+    });
+  }
+
+  setServing(isServing: boolean): void {
+    this.#health.setServing(isServing);
+  }
+
+  stop(graceMs: number): Promise<void> {
+    this.#isStopping = true;
+    this.#health.setServing(false);
+    this.#health.stop();
+    for (const stream of this.#streams) stream.drain();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#force(), graceMs);
+      this.#server.tryShutdown(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** Without channelz grpc-js finds its connections only by `drain`, not by `forceShutdown`. */
+  #force(): void {
+    const { host } = this.#options;
+    this.#server.drain(`${host.includes(':') ? `[${host}]` : host}:${this.port}`, 0);
+    this.#server.forceShutdown();
+  }
+
+  #addInference(service: ServiceDefinition): void {
+    const definition: Record<string, object> = {};
+    const handlers: grpc.UntypedServiceImplementation = {};
+    const calls = createCalls(this.#plane, { ...this.#options, isServing: () => this.#health.isServing });
+    for (const [name, method] of Object.entries(service)) {
+      const isHot = name === 'ModelInfer' || name === 'ModelStreamInfer';
+      definition[name] = { ...method, requestDeserialize: identity, ...(isHot ? { responseSerialize: identity } : {}) };
+      if (!isHot) handlers[name] = this.#plain(calls[name]!, decoderOf(name, method)) as grpc.UntypedHandleCall;
+    }
+    handlers.ModelInfer = ((call: Unary, respond: Respond) => this.#infer(call, respond)) as grpc.UntypedHandleCall;
+    handlers.ModelStreamInfer = ((call: Duplex) => this.#stream(call)) as grpc.UntypedHandleCall;
+    this.#server.addService(definition as grpc.ServiceDefinition, handlers);
+  }
+
+  #infer(call: Unary, respond: Respond): void {
+    const receivedAt = this.#plane.now();
+    const terms = termsOf(call, receivedAt, this.#options.epochNow);
+    const deadlineAt = Math.min(terms.deadlineAt, receivedAt + this.#options.requestTimeoutMs);
+    const cancellation = new Cancellation();
+    const inference = new Inference(this.#plane, this.#inference, { terms, receivedAt, deadlineAt, cancellation });
+    let isAnswered = false;
+    call.on('cancelled', () => {
+      // A passed deadline is left to whoever holds the request: it has the same deadline and answers with the right reason.
+      if (!isAnswered && this.#plane.now() < deadlineAt - 2) cancellation.cancel();
+    });
+    inference.run(call.request).then(
+      (answer) => {
+        isAnswered = true;
+        const { modelName, id } = inference.message!;
+        const head = { modelName, modelVersion: answer.version, id };
+        const reply = encodeReply(head, answer.outputs);
+        const headers = new ReplyHeaders(this.#headerId(inference), modelName, answer.version);
+        if (this.#options.responseCompression === 'none') {
+          call.sendMetadata(metadataOf(headers));
+          respond(null, reply);
+        } else void this.#respondCompressed(call, respond, headers, reply);
+      },
+      (error: GatewayError) => {
+        isAnswered = true;
+        const status = statusFor(error, this.#options.overloadStatus, this.#plane.now() >= deadlineAt);
+        respond({ ...status, metadata: metadataOf(new ReplyHeaders(this.#headerId(inference), '', '')) });
+      },
+    );
+  }
+
+  #headerId({ requestId }: Inference): string {
+    return isRequestId(requestId) ? requestId : this.#newId();
+  }
+
+  async #respondCompressed(call: Unary, respond: Respond, headers: ReplyHeaders, reply: Buffer): Promise<void> {
+    const level = this.#options.responseCompression;
+    const encoding = encodingOf(call);
+    const packed = encoding === undefined || level === 'none' ? reply : await compressed(reply, encoding, level);
+    if (packed !== reply) headers.encoding = encoding;
+    call.sendMetadata(metadataOf(headers));
+    respond(null, packed);
+  }
+
+  #stream(call: Duplex): void {
+    const terms = termsOf(call, this.#plane.now(), this.#options.epochNow);
+    const failsAtError = first(call, 'triton_grpc_error') === 'true';
+    const { requestTimeoutMs, overloadStatus } = this.#options;
+    const inOrder = this.#writer(call);
+    const stream = new InferStream(
+      this.#plane,
+      this.#inference,
+      { terms, failsAtError, requestTimeoutMs },
+      {
+        write: (message) => inOrder(message, (packed) => call.write(packed)),
+        end: () => inOrder(nothing, () => call.end()),
+        fail: (error) => {
+          const status = statusFor(error, overloadStatus, this.#plane.now() >= terms.deadlineAt);
+          inOrder(nothing, () => call.emit('error', status));
+        },
+      },
+    );
+    this.#streams.add(stream);
+    call.on('data', (bytes: Buffer) => stream.take(bytes));
+    call.on('end', () => stream.halfClose());
+    call.on('cancelled', () => {
+      this.#streams.delete(stream);
+      stream.cancel();
+    });
+    if (this.#isStopping) stream.drain();
+  }
+
+  /** Hands messages on in order, compressed where the caller accepts it. */
+  #writer(call: Duplex): (message: Buffer, then: (packed: Buffer) => void) => void {
+    const level = this.#options.responseCompression;
+    const encoding = encodingOf(call);
+    if (level === 'none' || encoding === undefined) return (message, then) => then(message);
+    const headers = new ReplyHeaders('', '', '');
+    headers.encoding = encoding;
+    call.sendMetadata(metadataOf(headers));
+    let last: Promise<void> = Promise.resolve();
+    return (message, then) => {
+      const packed = compressed(message, encoding, level);
+      last = last.then(async () => then(await packed));
+    };
+  }
+
+  /** A unary call beside inference. */
+  #plain(answer: UnaryCall, decode: (bytes: Buffer) => object): (call: Unary, respond: Respond) => Promise<void> {
+    return async (call, respond) => {
+      try {
+        const reply = await answer(decode(call.request), peerOf(call));
+        respond(null, reply as Buffer);
+      } catch (thrown) {
+        respond(statusFor(GatewayError.from(thrown), this.#options.overloadStatus, true));
+      }
+    };
+  }
+
+  #addHealth(service: ServiceDefinition): void {
+    const decode = decoderOf('Check', service.Check!);
+    const definition = {
+      Check: { ...service.Check, requestDeserialize: identity },
+      Watch: { ...service.Watch, requestDeserialize: identity },
+    };
+    const check: UnaryCall = (request: { service: string }) => ({ status: this.#health.check(request.service) });
+    this.#server.addService(definition as grpc.ServiceDefinition, {
+      Check: this.#plain(check, decode) as grpc.UntypedHandleCall,
+      Watch: ((call: grpc.ServerWritableStream<Buffer, object>) => {
+        const watcher: Watcher = {
+          send: (status) => call.write({ status }),
+          end: () => call.emit('error', { code: grpc.status.UNAVAILABLE, details: 'server is shutting down' }),
+        };
+        call.on('cancelled', () => this.#health.unwatch(watcher));
+        try {
+          this.#health.watch((decode(call.request) as { service: string }).service, watcher);
+        } catch (thrown) {
+          call.emit('error', statusFor(GatewayError.from(thrown), 429, true));
+        }
+      }) as grpc.UntypedHandleCall,
+    });
+  }
+}
+
+function serverOptions(options: GrpcOptions): grpc.ServerOptions {
+  return {
+    'grpc.max_receive_message_length': options.messageBytesMax,
+    'grpc.max_send_message_length': options.messageBytesMax,
+    'grpc.max_concurrent_streams': options.streamsMax,
+    'grpc.keepalive_time_ms': 60_000,
+    'grpc.keepalive_timeout_ms': 20_000,
+    'grpc.keepalive_permit_without_calls': 1,
+    'grpc.max_connection_age_ms': options.connectionAgeMs,
+    'grpc.max_connection_age_grace_ms': 30_000,
+    'grpc.max_connection_idle_ms': 300_000,
+    'grpc-node.max_session_memory': 64,
+    'grpc.enable_channelz': 0,
+    interceptors: [
+      (method, call) => {
+        if (method.requestStream) gate(call as never, options.streamInFlightMax);
+        return call as grpc.ServerInterceptingCall;
+      },
+    ],
+  };
+}
+
+/** Decodes the requests of a method; what cannot be decoded is INVALID_ARGUMENT. */
+function decoderOf(name: string, method: MethodDefinition<object, object>): (bytes: Buffer) => object {
+  if (name === 'RepositoryModelLoad' || name === 'RepositoryModelUnload') return decodeRepositoryMessage;
+  return (bytes) => {
+    checkFields(bytes, plainBytesMax);
+    try {
+      return method.requestDeserialize(bytes);
+    } catch (thrown) {
+      throw malformed(thrown instanceof Error ? thrown.message : 'invalid message');
+    }
+  };
+}
+
+/** Headers in the place of a Metadata. */
+function metadataOf(headers: ReplyHeaders): grpc.Metadata {
+  return headers as unknown as grpc.Metadata;
+}
+
+let isAcceptEncodingKept = false;
+
+/** grpc-js takes `grpc-accept-encoding` away before a handler sees the metadata; this keeps it beside them. */
+function keepAcceptEncoding(): void {
+  if (isAcceptEncodingKept) return;
+  isAcceptEncodingKept = true;
+  const read = grpc.Metadata.fromHttp2Headers;
+  grpc.Metadata.fromHttp2Headers = (headers) => {
+    const metadata = read(headers);
+    const accepted = headers[acceptEncoding];
+    if (accepted !== undefined) metadata.setOpaque(acceptEncoding, accepted);
+    return metadata;
+  };
+}
+
+function encodingOf(call: { readonly metadata: grpc.Metadata }): Encoding | undefined {
+  return encodingFor(String(call.metadata.getOpaque(acceptEncoding) ?? ''));
+}

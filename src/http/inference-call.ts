@@ -1,0 +1,255 @@
+/**
+ * One inference over HTTP, from its head to its answer.
+ *
+ *   head → version → body → inflate → read → decode → DataPlane.infer → encode → compress → answer
+ *
+ * Every inference has one event: `infer` tells it, or, when it is not reached, `refuse` here.
+ *
+ * Must not know sockets or how a version is chosen.
+ */
+import { GatewayError, invalid } from '../core/errors.js';
+import type { DataPlane, InferenceReply, Selector } from '../core/inference.js';
+import type { Version } from '../core/model.js';
+import { errorAnswer, jsonType } from './answers.js';
+import { type CodecOptions, decodeRequest, httpStatus, parametersOf, type ReplyForm, readRequest, type WireRequest } from './codec.js';
+import { acceptedCoding, type Coding, contentCoding, deflateBody, inflateBody } from './compress.js';
+import { checkedLabel } from './paths.js';
+import { encodeReply } from './reply.js';
+import { wholeBody } from './response-bytes.js';
+import type { BodyConsumer, Decision, Header, HttpRequest, HttpResponse } from './transport.js';
+
+export interface InferenceOptions extends CodecOptions {
+  /** Bytes of a body after inflation. */
+  readonly bodyBytesMax: number;
+  /** Smaller replies are not compressed. */
+  readonly compressionBytesMin: number;
+  /** Total time of a request; callers may only shorten it. */
+  readonly requestTimeoutMs: number;
+  /** What a full queue or quota is answered with. */
+  readonly overloadStatus: 429 | 503;
+  /** A request id for a caller that brings none. */
+  readonly newId: () => string;
+}
+
+const binaryType: Header = ['Content-Type', 'application/octet-stream'];
+const visible = /^[!-~]{1,128}$/;
+
+/** Decides what to do with an inference request before its body is read. */
+export function decideInference(
+  plane: DataPlane,
+  options: InferenceOptions,
+  request: HttpRequest,
+  target: { readonly model: string; readonly selector: Selector },
+): Decision | Promise<Decision> {
+  const call = new InferenceCall(plane, options, request, target);
+  try {
+    call.readHead();
+    const version = plane.find(target.model, target.selector);
+    if (!(version instanceof Promise)) return call.on(version);
+    return version.then(
+      (opened) => call.on(opened),
+      (thrown) => call.refuseWith(GatewayError.from(thrown)),
+    );
+  } catch (thrown) {
+    return call.refuseWith(GatewayError.from(thrown));
+  }
+}
+
+class InferenceCall implements BodyConsumer {
+  readonly #plane: DataPlane;
+  readonly #options: InferenceOptions;
+  readonly #request: HttpRequest;
+  readonly #target: { readonly model: string; readonly selector: Selector };
+  /** The id that reply, event and log share. */
+  #id = '';
+  #deadlineAt = Infinity;
+  #coding: Coding | undefined;
+  #version!: Version;
+  #isTimed = false;
+  #parseMs = 0;
+
+  constructor(
+    plane: DataPlane,
+    options: InferenceOptions,
+    request: HttpRequest,
+    target: { readonly model: string; readonly selector: Selector },
+  ) {
+    this.#plane = plane;
+    this.#options = options;
+    this.#request = request;
+    this.#target = target;
+  }
+
+  /** Looks at the headers. @throws INVALID_ARGUMENT */
+  readHead(): void {
+    const request = this.#request;
+    const id = request.header('x-request-id');
+    if (id !== undefined) {
+      if (!visible.test(id)) throw invalid('X-Request-Id must be 1 to 128 characters from ! to ~');
+      this.#id = id;
+    }
+    this.#deadlineAt = request.receivedAt + timeoutOf(request.header('x-sluice-timeout-ms'), this.#options.requestTimeoutMs);
+    const variant = request.header('x-sluice-variant');
+    if (variant !== undefined) throw noVariant(variant, this.#target.model);
+    const coding = contentCoding(request.header('content-encoding'));
+    if (coding === 'unknown') throw new UnsupportedCoding();
+    this.#coding = coding;
+    this.#isTimed = request.header('x-sluice-timing') === '1';
+  }
+
+  on(version: Version): BodyConsumer {
+    this.#version = version;
+    return this;
+  }
+
+  consume(body: Buffer): HttpResponse | Promise<HttpResponse> {
+    if (this.#coding === undefined) return this.#run(body);
+    return inflateBody(this.#coding, body, this.#options.bodyBytesMax).then(
+      (inflated) => this.#run(inflated),
+      (thrown) => this.refuseWith(GatewayError.from(thrown)),
+    );
+  }
+
+  refuse(status: number, error: GatewayError): HttpResponse {
+    return this.#refused(error, status);
+  }
+
+  /** The answer to a request that never reached the model, and its event. */
+  refuseWith(error: GatewayError): HttpResponse {
+    return this.#refused(error, this.#statusOf(error));
+  }
+
+  #refused(error: GatewayError, status: number): HttpResponse {
+    const { receivedAt } = this.#request;
+    this.#plane.refuse({ model: this.#target.model, protocol: 'http', receivedAt, error });
+    return this.#errorAnswer(error, status);
+  }
+
+  #errorAnswer(error: GatewayError, status: number): HttpResponse {
+    if (this.#id === '') this.#id = this.#options.newId();
+    const headers: Header[] = [['x-request-id', this.#id]];
+    if (error instanceof UnsupportedCoding) headers.push(['Accept-Encoding', 'gzip, deflate']);
+    return errorAnswer(error, status, headers);
+  }
+
+  #statusOf(error: GatewayError): number {
+    const { overloadStatus } = this.#options;
+    if (error instanceof UnsupportedCoding) return 415;
+    const status = httpStatus(error);
+    if (status === 429) return overloadStatus;
+    // A timeout before the request's own deadline was the queue's (protocol D23).
+    const isQueueTimeout = status === 504 && this.#plane.now() < this.#deadlineAt;
+    return isQueueTimeout && overloadStatus === 503 ? 503 : status;
+  }
+
+  #run(body: Buffer): HttpResponse | Promise<HttpResponse> {
+    try {
+      const wire = readRequest(body, this.#request.header('inference-header-content-length'), this.#options);
+      this.#adoptId(wire.skeleton?.id ?? '');
+      const version = this.#versionOf(wire);
+      if (!(version instanceof Promise)) return this.#infer(wire, version);
+      return version
+        .then((opened) => this.#infer(wire, opened))
+        .catch((thrown: unknown) => this.refuseWith(GatewayError.from(thrown)));
+    } catch (thrown) {
+      return this.refuseWith(GatewayError.from(thrown));
+    }
+  }
+
+  /** The body's id stands before the header's; one that no header could carry is replaced. */
+  #adoptId(id: string): void {
+    if (id !== '') this.#id = visible.test(id) ? id : this.#options.newId();
+    else if (this.#id === '') this.#id = this.#options.newId();
+  }
+
+  /** A label may also be a parameter; the path decides when it names a version or label itself. */
+  #versionOf(wire: WireRequest): Version | Promise<Version> {
+    const { label, variant } = parametersOf(wire);
+    const { model, selector } = this.#target;
+    if (variant !== '') throw noVariant(variant, model);
+    if (label === '' || selector.version !== undefined || selector.label !== undefined) return this.#version;
+    return this.#plane.find(model, { label: checkedLabel(label) });
+  }
+
+  #infer(wire: WireRequest, version: Version): Promise<HttpResponse> | HttpResponse {
+    const plane = this.#plane;
+    const { inputs, rows, outputs, form } = decodeRequest(version, wire, this.#options);
+    if (this.#isTimed) this.#parseMs = plane.now() - this.#request.receivedAt;
+    const { others, priority, timeoutMs } = parametersOf(wire);
+    const { receivedAt, cancellation } = this.#request;
+    if (plane.now() >= this.#deadlineAt) {
+      return this.refuseWith(new GatewayError('DEADLINE_EXCEEDED', 'Request timeout expired', { reason: 'deadline' }));
+    }
+    const reply = plane.infer({
+      id: this.#id,
+      model: this.#target.model,
+      version,
+      inputs,
+      rows,
+      outputs,
+      parameters: others,
+      priority,
+      timeoutMs,
+      receivedAt,
+      deadlineAt: this.#deadlineAt,
+      cancellation,
+      protocol: 'http',
+    });
+    return reply.then((given) => this.#encode(given, version, form)).catch((thrown: unknown) => this.#failed(thrown));
+  }
+
+  /** The request has had its event already. */
+  #failed(thrown: unknown): HttpResponse {
+    const error = GatewayError.from(thrown);
+    return this.#errorAnswer(error, this.#statusOf(error));
+  }
+
+  #encode(reply: InferenceReply, version: Version, form: ReplyForm): HttpResponse | Promise<HttpResponse> {
+    const startedAt = this.#isTimed ? this.#plane.now() : 0;
+    const { model } = this.#target;
+    const { body, headerLength } = encodeReply(model, version, reply, { form, nonFinite: this.#options.nonFinite });
+    const headers: Header[] = [
+      headerLength === undefined ? jsonType : binaryType,
+      ['x-request-id', this.#id],
+      ['x-sluice-model', reply.version.model],
+      ['x-sluice-version', reply.version.version],
+    ];
+    if (headerLength !== undefined) headers.push(['Inference-Header-Content-Length', String(headerLength)]);
+    if (this.#isTimed) headers.push(['Server-Timing', this.#timingText(reply, version, startedAt)]);
+    const coding = acceptedCoding(this.#request.header('accept-encoding'));
+    if (coding === undefined) return { status: 200, headers, body };
+    return compressed(coding, headers, body, this.#options.compressionBytesMin);
+  }
+
+  #timingText(reply: InferenceReply, version: Version, startedAt: number): string {
+    const { queueMs, inputMs, inferMs, outputMs, batchRows } = reply.timing;
+    const text = (milliseconds: number) => milliseconds.toFixed(3);
+    const batch = `batch;desc="${batchRows}/${version.batch.rowsMax}"`;
+    const serMs = outputMs + this.#plane.now() - startedAt;
+    return `parse;dur=${text(this.#parseMs)}, queue;dur=${text(queueMs)}, ${batch}, infer;dur=${text(inputMs + inferMs)}, ser;dur=${text(serMs)}`;
+  }
+}
+
+/** A body in a coding that we do not read: 415, which no code stands for. */
+class UnsupportedCoding extends GatewayError {
+  constructor() {
+    super('INVALID_ARGUMENT', 'Unsupported compression type');
+  }
+}
+
+function noVariant(variant: string, model: string): GatewayError {
+  return invalid(`variant '${variant}' cannot be asked for: model '${model}' has no route that allows it`);
+}
+
+function timeoutOf(header: string | undefined, requestTimeoutMs: number): number {
+  if (header === undefined) return requestTimeoutMs;
+  if (!/^[1-9][0-9]{0,14}$/.test(header)) throw invalid(`x-sluice-timeout-ms must be an integer of at least 1, got: ${header}`);
+  return Math.min(Number(header), requestTimeoutMs);
+}
+
+async function compressed(coding: Coding, headers: Header[], body: HttpResponse['body'], bytesMin: number): Promise<HttpResponse> {
+  const bytes = wholeBody(body);
+  if (bytes.length < bytesMin) return { status: 200, headers, body: bytes };
+  headers.push(['Content-Encoding', coding]);
+  return { status: 200, headers, body: await deflateBody(coding, bytes) };
+}

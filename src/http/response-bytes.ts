@@ -1,0 +1,27 @@
+/**
+ * The body of an answer as bytes, and the text of a status.
+ *
+ * Must not know engines.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { HttpResponse } from './transport.js';
+
+/** The whole body in one piece. */
+export function wholeBody(body: HttpResponse['body']): Uint8Array {
+  if (typeof body === 'string') return Buffer.from(body);
+  if (body instanceof Uint8Array) return body;
+  return Buffer.concat(body.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+}
+
+export function sizeOf(body: HttpResponse['body']): number {
+  if (typeof body === 'string') return Buffer.byteLength(body);
+  if (body instanceof Uint8Array) return body.length;
+  let bytes = 0;
+  for (const part of body) bytes += typeof part === 'string' ? Buffer.byteLength(part) : part.length;
+  return bytes;
+}
+
+/** `404 Not Found`. */
+export function statusLine(status: number): string {
+  return `${status} ${STATUS_CODES[status] ?? 'Unknown'}`;
+}

@@ -1,0 +1,92 @@
+/**
+ * What the control process and a gateway process say to each other: two closed unions over the process channel.
+ *
+ *   control ─ ToGateway ─▶ gateway      configure, open, drain, route, listen, ping, answer, settings, stop
+ *   control ◀─ FromGateway ─ gateway    started, opened, drained, routed, listening, pong, ask, snapshot, overdue, failed
+ *
+ * Messages are structured clones, so typed arrays and bigint travel as they are. A channel that is gone swallows what is
+ * sent: the other end's death is noticed by its exit, not here.
+ *
+ * Must not know what is done with a message.
+ */
+import type { Code, RejectReason } from './core/errors.js';
+import { GatewayError } from './core/errors.js';
+import type { VersionId, VersionSpec } from './core/model.js';
+import type { RelayCall } from './core/relay.js';
+import type { RouteTable } from './core/route.js';
+import type { Family } from './core/series.js';
+import type { VersionStatistics } from './core/statistics.js';
+
+/** Settings that may change while serving. */
+export interface LiveSettings {
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** A GatewayError as plain values. */
+export interface Failure {
+  readonly code: Code;
+  readonly message: string;
+  readonly reason: RejectReason | undefined;
+  readonly retryAfterMs: number | undefined;
+}
+
+export type ToGateway =
+  | { readonly kind: 'configure'; readonly config: unknown; readonly process: number; readonly package: string }
+  | { readonly kind: 'open'; readonly spec: VersionSpec }
+  | { readonly kind: 'drain'; readonly id: VersionId }
+  | { readonly kind: 'route'; readonly table: RouteTable }
+  | { readonly kind: 'listen' }
+  | { readonly kind: 'ping'; readonly seq: number }
+  | { readonly kind: 'answer'; readonly seq: number; readonly value?: unknown; readonly failure?: Failure }
+  | { readonly kind: 'settings'; readonly settings: LiveSettings }
+  | { readonly kind: 'stop'; readonly drainDelayMs: number; readonly drainTimeoutMs: number };
+
+/** What a gateway process counts, whole since its start. */
+export interface Snapshot {
+  readonly families: readonly Family[];
+  readonly statistics: readonly VersionStatistics[];
+}
+
+export interface Listening {
+  readonly httpPort: number | undefined;
+  readonly httpEngine: string;
+  readonly grpcPort: number | undefined;
+  readonly onnxruntime: string;
+}
+
+export type FromGateway =
+  | { readonly kind: 'started' }
+  | { readonly kind: 'opened'; readonly id: VersionId; readonly openMs: number }
+  | { readonly kind: 'openFailed'; readonly id: VersionId; readonly failure: Failure }
+  | { readonly kind: 'drained'; readonly id: VersionId }
+  | { readonly kind: 'routed'; readonly generation: number }
+  | { readonly kind: 'listening'; readonly listening: Listening }
+  | { readonly kind: 'failed'; readonly message: string }
+  | { readonly kind: 'pong'; readonly seq: number; readonly snapshot: Snapshot; readonly used: readonly string[] }
+  | { readonly kind: 'ask'; readonly seq: number; readonly call: RelayCall }
+  | { readonly kind: 'overdue'; readonly id: VersionId };
+
+/** One end of the channel: `process` in a gateway, the worker in the control process. */
+interface Channel {
+  send?(message: unknown, callback: (error: Error | null) => void): boolean;
+  isConnected?(): boolean;
+  connected?: boolean;
+}
+
+/** Sends, or does nothing when the other end is gone. */
+export function post<Message extends ToGateway | FromGateway>(channel: Channel, message: Message): void {
+  const isConnected = channel.isConnected?.() ?? channel.connected ?? false;
+  if (isConnected) channel.send?.(message, () => {});
+}
+
+export function failureOf(error: GatewayError): Failure {
+  const { code, message, reason, retryAfterMs } = error;
+  return { code, message, reason, retryAfterMs };
+}
+
+export function errorOf({ code, message, reason, retryAfterMs }: Failure): GatewayError {
+  return new GatewayError(code, message, {
+    ...(reason === undefined ? {} : { reason }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}

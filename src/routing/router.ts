@@ -1,0 +1,227 @@
+/**
+ * Which version answers a request. Holds the open versions and one route table; a new table is one assignment.
+ *
+ *   find(model, selector) ─▶ table ─▶ open version ─┐
+ *   infer(request) ───────────────────────────────▶ version.infer ─▶ ONE event ─▶ reply
+ *
+ * A request keeps the version it was given: its reply names it even when the table has changed meanwhile. A version that may
+ * be opened on demand is asked for at the control process, and the request waits for that.
+ *
+ * Must not know queues, protocols or how a version is opened.
+ */
+import { GatewayError } from '../core/errors.js';
+import type { Observe } from '../core/events.js';
+import type { InferenceReply, InferenceRequest, ModelMetadata, ModelReadiness, Refusal, Selector } from '../core/inference.js';
+import { nameOf, type Version, type VersionId } from '../core/model.js';
+import { checkedModel, checkedVersion } from '../core/relay.js';
+import { emptyTable, type Route, type RouteTable, type VersionEntry } from '../core/route.js';
+
+/** A version that can be let go. */
+export interface DrainableVersion extends Version {
+  readonly properties: Readonly<Record<string, string>>;
+  readonly depth: number;
+  readonly inFlight: number;
+  drain(): Promise<void>;
+}
+
+export interface RouterOptions {
+  readonly observe: Observe;
+  readonly now: () => number;
+  /** Has the version opened in this process and resolves when it is. */
+  readonly want: (id: VersionId) => Promise<void>;
+}
+
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #open = new Map<string, DrainableVersion>();
+  /** Versions that answered since `takeUsed` was called. */
+  #used = new Set<Version>();
+  /** The champion of every model, when it is open: the common request needs one look-up. */
+  #champions = new Map<string, DrainableVersion>();
+  #table: RouteTable = emptyTable;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+  }
+
+  get table(): RouteTable {
+    return this.#table;
+  }
+
+  get versions(): Iterable<DrainableVersion> {
+    return this.#open.values();
+  }
+
+  /** @returns the version of the same name that it takes the place of: the caller drains it */
+  add(version: DrainableVersion): DrainableVersion | undefined {
+    const replaced = this.#open.get(nameOf(version.id));
+    this.#open.set(nameOf(version.id), version);
+    if (replaced !== undefined) this.publish(this.#table);
+    return replaced;
+  }
+
+  publish(table: RouteTable): void {
+    const champions = new Map<string, DrainableVersion>();
+    for (const { model, champion } of Object.values(table.routes)) {
+      const version = champion === undefined ? undefined : this.#open.get(nameOf({ model, version: champion }));
+      if (version !== undefined) champions.set(model, version);
+    }
+    this.#champions = champions;
+    this.#table = table;
+  }
+
+  /** Lets a version go that no table names any more: resolves when its last request is answered and its memory is free. */
+  async drain(id: VersionId): Promise<void> {
+    const version = this.#open.get(nameOf(id));
+    this.#open.delete(nameOf(id));
+    await version?.drain();
+  }
+
+  /** Which versions answered since the last call: what a lazy load policy must not close. */
+  takeUsed(): string[] {
+    const used = Array.from(this.#used, ({ id }) => nameOf(id));
+    this.#used = new Set();
+    return used;
+  }
+
+  /** @see DataPlane.find */
+  find(model: string, selector: Selector): DrainableVersion | Promise<DrainableVersion> {
+    if (selector.version === undefined && selector.label === undefined) {
+      const champion = this.#champions.get(model);
+      if (champion !== undefined) return champion;
+    }
+    const route = this.#routeOf(model);
+    const entry = entryOf(route, selector);
+    const id = { model, version: entry.version };
+    const open = this.#open.get(nameOf(id));
+    if (entry.state === 'ready' && open !== undefined) return open;
+    if (entry.state === 'lazy') return open ?? this.#wanted(id);
+    const text = `Request for unknown model: '${model}' version ${entry.version} is not at ready state`;
+    throw new GatewayError('UNAVAILABLE', text, { retryAfterMs: 1000 });
+  }
+
+  async #wanted(id: VersionId): Promise<DrainableVersion> {
+    await this.#options.want(id);
+    const open = this.#open.get(nameOf(id));
+    if (open !== undefined) return open;
+    const text = `Request for unknown model: '${id.model}' version ${id.version} is not at ready state`;
+    throw new GatewayError('UNAVAILABLE', text, { retryAfterMs: 1000 });
+  }
+
+  #routeOf(model: string): Route {
+    checkedModel(model);
+    if (Object.hasOwn(this.#table.routes, model)) return this.#table.routes[model]!;
+    throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' is not found`);
+  }
+
+  /** @see DataPlane.readiness */
+  readiness(model: string, selector: Selector): ModelReadiness {
+    const route = this.#routeOf(model);
+    if (selector.version === undefined && selector.label === undefined && route.champion === undefined) {
+      return { isReady: false, reason: route.versions.at(-1)?.reason || 'no version is ready' };
+    }
+    const { state, reason } = entryOf(route, selector);
+    const isReady = isServed(state);
+    return { isReady, reason: isReady ? '' : reason || state };
+  }
+
+  /** @see DataPlane.metadata */
+  async metadata(model: string, selector: Selector): Promise<ModelMetadata> {
+    const route = this.#routeOf(model);
+    const version = await this.find(model, selector);
+    const isNamed = selector.version !== undefined || selector.label !== undefined;
+    const ready = route.versions.filter(({ state }) => isServed(state)).map((entry) => entry.version);
+    const { inputs, outputs } = version.signature;
+    return {
+      name: model,
+      versions: isNamed ? [version.id.version] : ready,
+      platform: version.config.platform,
+      inputs: inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
+      outputs: outputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
+      ...(Object.keys(version.properties).length > 0 ? { properties: version.properties } : {}),
+    };
+  }
+
+  /** Names of models with a version that answers. */
+  models(): string[] {
+    return Object.values(this.#table.routes).flatMap(({ model, versions }) =>
+      versions.some(({ state }) => isServed(state)) ? [model] : [],
+    );
+  }
+
+  /** @see Infer */
+  readonly infer = (request: InferenceRequest): Promise<InferenceReply> => {
+    this.#used.add(request.version);
+    return request.version.infer(request).then(
+      (reply) => {
+        this.#observe(request, reply);
+        return reply;
+      },
+      (thrown: unknown) => {
+        const error = GatewayError.from(thrown);
+        this.#observe(request, error);
+        throw error;
+      },
+    );
+  };
+
+  #observe(request: InferenceRequest, result: InferenceReply | GatewayError): void {
+    const error = result instanceof GatewayError ? result : undefined;
+    this.#options.observe({
+      kind: 'inference',
+      version: request.version.id,
+      model: request.model,
+      protocol: request.protocol,
+      requestId: request.id,
+      code: error === undefined ? 'OK' : error.code,
+      reason: error?.reason,
+      rows: request.rows,
+      durationMs: this.#options.now() - request.receivedAt,
+      timing: error === undefined ? (result as InferenceReply).timing : undefined,
+    });
+  }
+
+  /** The event of a request that ended before it could be inferred. */
+  readonly refuse = ({ model, protocol, receivedAt, error }: Refusal): void => {
+    const isKnown = Object.hasOwn(this.#table.routes, model);
+    const champion = this.#champions.get(model);
+    this.#options.observe({
+      kind: 'inference',
+      version: champion?.id,
+      model: isKnown ? model : '_other',
+      protocol,
+      requestId: '',
+      code: error.code,
+      reason: error.reason,
+      rows: 0,
+      durationMs: this.#options.now() - receivedAt,
+      timing: undefined,
+    });
+  };
+}
+
+/** Answers requests, or will when the first one comes. */
+function isServed(state: VersionEntry['state']): boolean {
+  return state === 'ready' || state === 'lazy';
+}
+
+function entryOf(route: Route, selector: Selector): VersionEntry {
+  const { model } = route;
+  const wanted = selector.version ? checkedVersion(selector.version) : undefined;
+  let version = wanted;
+  if (version === undefined && selector.label !== undefined) {
+    version = route.labels[selector.label];
+    if (version === undefined) {
+      throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' label '${selector.label}' is not found`);
+    }
+  }
+  version ??= route.champion;
+  if (version === undefined) {
+    throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' has no available versions`);
+  }
+  const entry = route.versions.find((candidate) => candidate.version === version);
+  if (entry === undefined) {
+    throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' version ${version} is not found`);
+  }
+  return entry;
+}

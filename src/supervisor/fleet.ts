@@ -1,0 +1,311 @@
+/**
+ * K gateway processes as one: what is wanted of them, and that they are there.
+ *
+ *   wanted = { versions, table } ──replayed to──▶ every new process ──▶ it listens only when all of it is open
+ *
+ * A process that ends is started again, after 0, 250, 500 ms … up to 30 s while it keeps failing. An open that fails in one
+ * process is closed again in the others; a process that dies meanwhile is not counted.
+ *
+ * Must not know the store, or what a version is.
+ */
+import type { Worker } from 'node:cluster';
+import cluster from 'node:cluster';
+import { GatewayError } from '../core/errors.js';
+import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
+import type { RelayCall } from '../core/relay.js';
+import { emptyTable, type RouteTable } from '../core/route.js';
+import { errorOf, failureOf, type FromGateway, type Listening, type LiveSettings, post, type Snapshot } from '../ipc.js';
+import { Child, type Exit } from './child.js';
+
+export interface FleetOptions {
+  readonly entry: URL;
+  readonly processes: number;
+  readonly config: unknown;
+  readonly package: string;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly beatMs: number;
+  readonly beatTimeoutMs: number;
+  readonly answer: (call: RelayCall) => Promise<unknown>;
+  readonly onEvent: (event: FleetEvent) => void;
+}
+
+export type FleetEvent =
+  | { readonly kind: 'ready'; readonly process: number; readonly pid: number; readonly tookMs: number; readonly listening: Listening }
+  | { readonly kind: 'exit'; readonly process: number; readonly pid: number; readonly reason: string; readonly restartMs: number | undefined }
+  | { readonly kind: 'cannotListen'; readonly message: string }
+  | { readonly kind: 'overdue'; readonly process: number; readonly version: VersionId }
+  | { readonly kind: 'snapshot'; readonly process: number; readonly pid: number; readonly snapshot: Snapshot; readonly used: readonly string[] }
+  | { readonly kind: 'gone'; readonly process: number; readonly pid: number };
+
+interface Waiting {
+  readonly children: Set<Child>;
+  readonly resolve: () => void;
+  readonly reject: (error: GatewayError) => void;
+}
+
+const backoffFirstMs = 250;
+const backoffMostMs = 30_000;
+const healthyMs = 60_000;
+/** How long a process with a run that never ends may still answer its other requests. */
+const overdueDrainMs = 2000;
+
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #children = new Map<number, Child>();
+  /** Processes whose place was taken: they answer what they have and are killed. */
+  readonly #leaving = new Set<Child>();
+  readonly #specs = new Map<string, VersionSpec>();
+  /** Who is still to answer, by what was asked: `open model@1`, `drain model@1`, `route 7`, `pong`. */
+  readonly #waiting = new Map<string, Waiting>();
+  /** Versions that a process has still to open before it may listen. */
+  readonly #toOpen = new Map<Child, Set<string>>();
+  readonly #failures = new Map<number, number>();
+  #table: RouteTable = emptyTable;
+  #settings: LiveSettings | undefined;
+  #isListening = false;
+  #isStopping = false;
+  #onGone: (() => void) | undefined;
+  #onStarted: (() => void) | undefined;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    cluster.schedulingPolicy = cluster.SCHED_NONE;
+    cluster.setupPrimary({ exec: options.entry.pathname, args: [], serialization: 'advanced' });
+  }
+
+  /** Starts the processes and lets them listen when what was opened so far is open in them. */
+  start(): void {
+    for (let number = 1; number <= this.#options.processes; number++) this.#startChild(number);
+  }
+
+  /** Resolves when every process has loaded its libraries, or has failed to. */
+  started(): Promise<void> {
+    if (this.#toOpen.size >= this.#options.processes) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onStarted = resolve;
+    });
+  }
+
+  /** From here on a process that has opened everything listens. */
+  listen(): void {
+    this.#isListening = true;
+    for (const child of this.#children.values()) this.#mayListen(child);
+  }
+
+  /** Opens a version in every process. @throws FAILED_PRECONDITION with the first reason when one of them cannot */
+  async open(spec: VersionSpec): Promise<void> {
+    const name = nameOf(spec.id);
+    const previous = this.#specs.get(name);
+    this.#specs.set(name, spec);
+    try {
+      await this.#all(`open ${name}`, (child) => {
+        this.#toOpen.get(child)?.add(name);
+        child.send({ kind: 'open', spec });
+      });
+    } catch (error) {
+      if (previous === undefined) await this.drain(spec.id);
+      else this.#specs.set(name, previous);
+      throw error;
+    }
+  }
+
+  async drain(id: VersionId): Promise<void> {
+    this.#specs.delete(nameOf(id));
+    await this.#all(`drain ${nameOf(id)}`, (child) => child.send({ kind: 'drain', id }));
+  }
+
+  /** Makes `table` the one by which every process answers; resolves when all do. */
+  async route(table: RouteTable): Promise<void> {
+    this.#table = table;
+    await this.#all(`route ${table.generation}`, (child) => child.send({ kind: 'route', table }));
+  }
+
+  settings(settings: LiveSettings): void {
+    this.#settings = settings;
+    for (const child of this.#children.values()) child.send({ kind: 'settings', settings });
+  }
+
+  /** Resolves when every process has sent its counts as they are now. */
+  async refresh(): Promise<void> {
+    await this.#all('pong', (child) => void child.ping());
+  }
+
+  states(): Record<string, number> {
+    const counts: Record<string, number> = { starting: 0, ready: 0, draining: 0 };
+    for (const { state } of this.#children.values()) if (state !== 'gone') counts[state]!++;
+    return counts;
+  }
+
+  /** Drains all processes and resolves when they are gone; those still there after `graceMs` are killed. */
+  async stop(drainDelayMs: number, drainTimeoutMs: number): Promise<void> {
+    this.#isStopping = true;
+    for (const child of this.#everyone()) {
+      child.state = 'draining';
+      child.send({ kind: 'stop', drainDelayMs, drainTimeoutMs });
+    }
+    const graceMs = drainDelayMs + drainTimeoutMs + 1000;
+    const timer = setTimeout(() => this.killAll(), graceMs);
+    if (this.#everyone().length > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onGone = resolve;
+      });
+    }
+    clearTimeout(timer);
+  }
+
+  killAll(): void {
+    for (const child of this.#everyone()) child.kill('grace');
+  }
+
+  #everyone(): Child[] {
+    return [...this.#children.values(), ...this.#leaving];
+  }
+
+  /** Asks every process that has started for something and resolves when all that still live have answered. */
+  #all(what: string, ask: (child: Child) => void): Promise<void> {
+    const children = new Set([...this.#children.values()].filter((child) => this.#toOpen.has(child)));
+    if (children.size === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const earlier = this.#waiting.get(what);
+      this.#waiting.set(what, {
+        children,
+        resolve: () => {
+          earlier?.resolve();
+          resolve();
+        },
+        reject: (error) => {
+          earlier?.reject(error);
+          reject(error);
+        },
+      });
+      for (const child of children) ask(child);
+    });
+  }
+
+  #answered(child: Child, what: string, error?: GatewayError): void {
+    const waiting = this.#waiting.get(what);
+    if (waiting === undefined) return;
+    waiting.children.delete(child);
+    if (error === undefined && waiting.children.size > 0) return;
+    this.#waiting.delete(what);
+    if (error === undefined) waiting.resolve();
+    else waiting.reject(error);
+  }
+
+  #startChild(number: number): void {
+    const { now, beatMs, beatTimeoutMs } = this.#options;
+    const child = new Child({
+      number,
+      now,
+      beatMs,
+      beatTimeoutMs,
+      send: (worker: Worker, message) => post(worker, message),
+      onMessage: (from, message) => this.#obey(from, message),
+      onExit: (from, exit) => this.#exited(from, exit),
+    });
+    this.#children.set(number, child);
+  }
+
+  #obey(child: Child, message: FromGateway): void {
+    switch (message.kind) {
+      case 'started':
+        return this.#replay(child);
+      case 'opened':
+        this.#toOpen.get(child)?.delete(nameOf(message.id));
+        this.#answered(child, `open ${nameOf(message.id)}`);
+        return this.#mayListen(child);
+      case 'openFailed':
+        this.#toOpen.get(child)?.delete(nameOf(message.id));
+        this.#answered(child, `open ${nameOf(message.id)}`, errorOf(message.failure));
+        return this.#mayListen(child);
+      case 'drained':
+        return this.#answered(child, `drain ${nameOf(message.id)}`);
+      case 'routed':
+        return this.#answered(child, `route ${message.generation}`);
+      case 'listening':
+        return this.#ready(child, message.listening);
+      case 'failed':
+        return this.#options.onEvent({ kind: 'cannotListen', message: message.message });
+      case 'pong':
+        this.#options.onEvent({ kind: 'snapshot', process: child.number, pid: child.pid, snapshot: message.snapshot, used: message.used });
+        return this.#answered(child, 'pong');
+      case 'ask':
+        return void this.#relay(child, message.seq, message.call);
+      case 'overdue':
+        return this.#replace(child, message.id);
+    }
+  }
+
+  /** Brings a new process to what is wanted now. */
+  #replay(child: Child): void {
+    const { config, package: version } = this.#options;
+    child.send({ kind: 'configure', config, process: child.number, package: version });
+    if (this.#settings !== undefined) child.send({ kind: 'settings', settings: this.#settings });
+    this.#toOpen.set(child, new Set(this.#specs.keys()));
+    for (const spec of this.#specs.values()) child.send({ kind: 'open', spec });
+    child.send({ kind: 'route', table: this.#table });
+    if (this.#toOpen.size >= this.#options.processes) this.#onStarted?.();
+    this.#mayListen(child);
+  }
+
+  #mayListen(child: Child): void {
+    if (!this.#isListening || this.#isStopping || child.state !== 'starting' || this.#toOpen.get(child)?.size !== 0) return;
+    child.send({ kind: 'route', table: this.#table });
+    child.send({ kind: 'listen' });
+  }
+
+  #ready(child: Child, listening: Listening): void {
+    child.state = 'ready';
+    const tookMs = this.#options.now() - child.startedAt;
+    this.#options.onEvent({ kind: 'ready', process: child.number, pid: child.pid, tookMs, listening });
+  }
+
+  /** A run in this process is over its limit: another takes its place, it answers what else it has, and is killed. */
+  #replace(child: Child, version: VersionId): void {
+    if (this.#leaving.has(child) || this.#isStopping) return;
+    this.#options.onEvent({ kind: 'overdue', process: child.number, version });
+    this.#leaving.add(child);
+    child.state = 'draining';
+    child.send({ kind: 'stop', drainDelayMs: 0, drainTimeoutMs: overdueDrainMs });
+    setTimeout(() => child.kill('overdue'), overdueDrainMs).unref();
+    this.#startChild(child.number);
+  }
+
+  async #relay(child: Child, seq: number, call: RelayCall): Promise<void> {
+    try {
+      child.send({ kind: 'answer', seq, value: await this.#options.answer(call) });
+    } catch (error) {
+      child.send({ kind: 'answer', seq, failure: failureOf(GatewayError.from(error)) });
+    }
+  }
+
+  #exited(child: Child, exit: Exit): void {
+    this.#toOpen.delete(child);
+    const isReplaced = this.#leaving.delete(child);
+    if (!isReplaced) this.#children.delete(child.number);
+    for (const what of [...this.#waiting.keys()]) {
+      const waiting = this.#waiting.get(what);
+      if (waiting?.children.has(child)) this.#answered(child, what);
+    }
+    this.#options.onEvent({ kind: 'gone', process: child.number, pid: child.pid });
+    const reason = exit.killed ?? exit.signal ?? (exit.code === 0 ? 'exit' : `exit ${exit.code}`);
+    const restartMs = this.#isStopping || isReplaced ? undefined : this.#backoffMs(child);
+    this.#options.onEvent({ kind: 'exit', process: child.number, pid: child.pid, reason, restartMs });
+    if (restartMs !== undefined) {
+      setTimeout(() => {
+        if (!this.#isStopping) this.#startChild(child.number);
+      }, restartMs);
+    } else if (this.#everyone().length === 0) this.#onGone?.();
+  }
+
+  /** 0 for the first failure in a while, then doubling; ±20 %. */
+  #backoffMs(child: Child): number {
+    const wasHealthy = this.#options.now() - child.startedAt > healthyMs;
+    const failures = wasHealthy ? 0 : (this.#failures.get(child.number) ?? 0);
+    this.#failures.set(child.number, failures + 1);
+    if (failures === 0) return 0;
+    const delayMs = Math.min(backoffFirstMs * 2 ** (failures - 1), backoffMostMs);
+    return delayMs * (0.8 + 0.4 * this.#options.random());
+  }
+}
