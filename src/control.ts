@@ -11,13 +11,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { Admin, type ServedVersion } from './admin/api.js';
+import { Admin } from './admin/api.js';
 import { exactJson } from './admin/json.js';
 import { createMetricsRoom, type MetricsRoom } from './admin/metrics.js';
 import { LogRoom, type LogSettings, TraceRoom } from './admin/settings.js';
 import { StatisticsRoom } from './admin/statistics.js';
 import type { Config } from './config/schema.js';
 import { GatewayError } from './core/errors.js';
+import type { ServedVersion } from './core/listing.js';
 import { nameOf, type VersionId, type VersionSpec } from './core/model.js';
 import type { RelayCall } from './core/relay.js';
 import { emptyTable, type RouteTable } from './core/route.js';
@@ -30,6 +31,7 @@ import { Admission } from './registry/admission.js';
 import { Registry, type StateChange } from './registry/registry.js';
 import { Repository, type Trial, type TrialVerdict } from './registry/repository.js';
 import { Fleet, type FleetEvent } from './supervisor/fleet.js';
+import { probePort } from './supervisor/ports.js';
 
 /** What `sluice check` found, and where. */
 export interface Problem {
@@ -45,8 +47,25 @@ const packageVersion: string = JSON.parse(readFileSync(new URL('../../package.js
  * @returns the exit code of the process
  */
 export async function runControl(config: Config): Promise<number> {
-  const control = new Control(settled(config));
-  return control.run();
+  try {
+    return await new Control(await withPorts(settled(config))).run();
+  } catch (error) {
+    process.stderr.write(`sluice: ${(error as Error).message}\n`);
+    return 1;
+  }
+}
+
+/** Ports that are free, with 0 replaced: all processes must bind the same one. */
+async function withPorts(config: Config): Promise<Config> {
+  const [http, grpc] = await Promise.all(
+    (['http', 'grpc'] as const).map(async (name) => {
+      const { enabled, host, port } = config[name];
+      return { port: enabled ? await probePort(`--${name}-port`, host, port) : port };
+    }),
+  );
+  const { admin } = config;
+  if (admin.enabled && admin.port !== 0) await probePort('--admin-port', admin.host, admin.port);
+  return { ...config, http: { ...config.http, ...http }, grpc: { ...config.grpc, ...grpc } };
 }
 
 /** Tries every model that `config` would serve. @returns one problem for each that would not be */
@@ -412,7 +431,7 @@ class Control {
         if (event.restartMs === undefined) return;
         count(this.#counts.restarts, event.reason);
         const { process: number, pid, reason, restartMs } = event;
-        return this.#log.error('gateway.exit', { process: number, pid, reason, restartMs: Math.round(restartMs) });
+        return this.#log.error('gateway.exit', { process: number, gatewayPid: pid, reason, restartMs: Math.round(restartMs) });
       }
     }
   }
@@ -422,7 +441,7 @@ class Control {
     const { http, grpc } = this.#config;
     this.#log.info('gateway.ready', {
       process: number,
-      pid,
+      gatewayPid: pid,
       ...(listening.httpPort === undefined ? {} : { http: `http://${http.host}:${listening.httpPort}`, engine: listening.httpEngine }),
       ...(listening.grpcPort === undefined ? {} : { grpc: `${grpc.host}:${listening.grpcPort}` }),
       tookMs: Math.round(tookMs),

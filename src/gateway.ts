@@ -18,11 +18,11 @@ import { fanOut } from './core/events.js';
 import type { DataPlane, ServerMetadata } from './core/inference.js';
 import { nameOf, type VersionId, type VersionSpec } from './core/model.js';
 import type { RelayCall } from './core/relay.js';
+import { createRequestIds } from './core/request-id.js';
 import type { Family } from './core/series.js';
 import { Cores } from './engine/cores.js';
 import { loadRuntime } from './engine/session.js';
 import { openVersion } from './engine/version.js';
-import { createIds } from './grpc/request-id.js';
 import { type GrpcDoor, listenGrpc } from './grpc/server.js';
 import { createApi } from './http/api.js';
 import { type Door, listenHttp } from './http/transport.js';
@@ -232,6 +232,16 @@ class Gateway {
     ];
   }
 
+  async #closeHttp(forMs: number): Promise<void> {
+    const door = this.#http;
+    if (door === undefined) return;
+    door.stopListening();
+    await sleep(forMs);
+    door.stopAccepting();
+    while (door.inFlight > 0) await sleep(lookMs);
+    await door.close();
+  }
+
   /**
    * Not ready at once, normal service for the delay, then no new connections, and the end when the last request is answered.
    * A run that never ends is left behind: only SIGKILL ends its process.
@@ -245,8 +255,7 @@ class Gateway {
       this.#log.warn('drain.forced', { afterMs: drainTimeoutMs });
       process.kill(process.pid, 'SIGKILL');
     }, drainTimeoutMs);
-    this.#http?.stopAccepting();
-    await Promise.all([this.#http?.close(), this.#grpc?.stop(drainTimeoutMs)]);
+    await Promise.all([this.#closeHttp(Math.min(lingerMs, drainTimeoutMs / 4)), this.#grpc?.stop(drainTimeoutMs)]);
     await Promise.all(this.#opening.values());
     await Promise.all(Array.from(this.#router.versions, ({ id }) => this.#router.drain(id)));
     clearTimeout(forced);
@@ -255,6 +264,14 @@ class Gateway {
     process.exit(0);
   }
 }
+
+/**
+ * After the listener has closed, connections that it had just accepted may still bring their request for so long: a client
+ * that reconnected a moment ago must not find its connection closed without an answer.
+ */
+const lingerMs = 500;
+/** How often a door is asked whether its last request is answered. */
+const lookMs = 10;
 
 function sleep(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs));
@@ -285,7 +302,7 @@ function apiOptionsOf(config: Config): Parameters<typeof createApi>[1] {
     relayRead: config.relay.read ? 'on' : 'off',
     relayChange: config.relay.change,
     overloadStatus: overloadStatusOf(config),
-    newId: createIds(Date.now, Math.random),
+    newId: createRequestIds({ epochMs: Date.now, random: Math.random }),
   };
 }
 

@@ -185,18 +185,32 @@ export class FakePlane implements DataPlane {
       };
       request.cancellation.onCancel = () => {
         clearTimeout(timer);
+        this.cancelled++;
+        this.#onChange?.();
         reject(new GatewayError('CANCELLED', 'cancelled', { reason: 'cancelled' }));
       };
       this.held.push({ request, release });
-      this.#onHeld?.();
+      this.#onChange?.();
     });
   }
 
-  #onHeld: (() => void) | undefined;
+  cancelled = 0;
+  #onChange: (() => void) | undefined;
 
   /** Resolves when `count` requests are held. */
   async untilHeld(count: number): Promise<void> {
-    while (this.held.length < count) await new Promise<void>((resolve) => (this.#onHeld = resolve));
+    while (this.held.length < count) await this.#change();
+  }
+
+  /** Resolves when `count` held requests have been cancelled. */
+  async untilCancelled(count: number): Promise<void> {
+    while (this.cancelled < count) await this.#change();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onChange = resolve;
+    });
   }
 
   state() {

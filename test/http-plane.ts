@@ -24,7 +24,19 @@ interface ModelFacts {
 }
 
 const echoTypes: readonly DataType[] = [
-  'BOOL', 'UINT8', 'UINT16', 'UINT32', 'UINT64', 'INT8', 'INT16', 'INT32', 'INT64', 'FP16', 'FP32', 'FP64', 'BYTES',
+  'BOOL',
+  'UINT8',
+  'UINT16',
+  'UINT32',
+  'UINT64',
+  'INT8',
+  'INT16',
+  'INT32',
+  'INT64',
+  'FP16',
+  'FP32',
+  'FP64',
+  'BYTES',
 ];
 
 function spec(name: string, datatype: DataType, shape: readonly number[]): TensorSpec {
@@ -86,8 +98,21 @@ const catalogue: readonly ModelFacts[] = [
   simple('2'),
   dense(),
   { ...echo('hang', 'FP32', [-1], 0), run: () => [] },
-  { ...echo('broken', 'FP32', [-1], 0), run: () => { throw new GatewayError('INTERNAL', 'onnx runtime error: no'); } },
-  { ...echo('full', 'FP32', [-1], 0), run: () => { throw new GatewayError('RESOURCE_EXHAUSTED', 'Exceeds maximum queue size', { reason: 'queue_full', retryAfterMs: 1500 }); } },
+  {
+    ...echo('broken', 'FP32', [-1], 0),
+    run: () => {
+      throw new GatewayError('INTERNAL', 'onnx runtime error: no');
+    },
+  },
+  {
+    ...echo('full', 'FP32', [-1], 0),
+    run: () => {
+      throw new GatewayError('RESOURCE_EXHAUSTED', 'Exceeds maximum queue size', {
+        reason: 'queue_full',
+        retryAfterMs: 1500,
+      });
+    },
+  },
 ];
 
 export interface TestPlane extends DataPlane {
@@ -130,10 +155,18 @@ export function createTestPlane(): TestPlane {
     },
     models: () => [...new Set(versions.map(({ id }) => id.model))],
     find,
-    readiness: (model, selector) => (find(model, selector).id.model === 'broken' ? { isReady: false, reason: 'broken' } : { isReady: true, reason: '' }),
+    readiness: (model, selector) =>
+      find(model, selector).id.model === 'broken'
+        ? { isReady: false, reason: 'broken' }
+        : { isReady: true, reason: '' },
     async metadata(model, selector) {
       const { signature } = find(model, selector);
-      return { name: model, versions: named(model).map(({ id }) => id.version), platform: 'onnxruntime_onnx', ...signature };
+      return {
+        name: model,
+        versions: named(model).map(({ id }) => id.version),
+        platform: 'onnxruntime_onnx',
+        ...signature,
+      };
     },
     infer: (request) => {
       asked.push(request);
@@ -145,7 +178,8 @@ export function createTestPlane(): TestPlane {
     },
     async relay(call) {
       relayed.push(call);
-      if (call.call === 'statistics') return { model_stats: [{ name: call.model, inference_stats: { success: { ns: 2n ** 60n + 1n } } }] };
+      if (call.call === 'statistics')
+        return { model_stats: [{ name: call.model, inference_stats: { success: { ns: 2n ** 60n + 1n } } }] };
       return [];
     },
   };
@@ -154,24 +188,40 @@ export function createTestPlane(): TestPlane {
 function versionOf({ name, version = '1', inputs, outputs, rowsMax, run }: ModelFacts): Version {
   const id = { model: name, version };
   const batch: BatchPolicy = {
-    rowsMax, isContract: rowsMax > 0, preferredRows: [], delayUs: 0, queue, priorityLevels: 0, defaultPriority: 0, levels: {},
+    rowsMax,
+    isContract: rowsMax > 0,
+    preferredRows: [],
+    delayUs: 0,
+    queue,
+    priorityLevels: 0,
+    defaultPriority: 0,
+    levels: {},
   };
   const infer: Infer = (request) => {
     if (name === 'hang') {
       return new Promise((_, reject) => {
-        request.cancellation.onCancel = () => reject(new GatewayError('CANCELLED', 'cancelled', { reason: 'cancelled' }));
+        request.cancellation.onCancel = () =>
+          reject(new GatewayError('CANCELLED', 'cancelled', { reason: 'cancelled' }));
       });
     }
     try {
       const all = run(request.inputs);
-      const wanted = request.outputs === undefined ? all : all.filter((output) => request.outputs!.includes(output.name));
+      const wanted =
+        request.outputs === undefined ? all : all.filter((output) => request.outputs!.includes(output.name));
       return Promise.resolve({ version: id, outputs: wanted, timing: noTiming });
     } catch (thrown) {
       return Promise.reject(thrown);
     }
   };
   const config = { name, max_batch_size: rowsMax } as ModelConfig;
-  return { id, signature: { inputs, outputs }, batch, config, labels: { probabilities: ['benign', 'malignant'] }, infer };
+  return {
+    id,
+    signature: { inputs, outputs },
+    batch,
+    config,
+    labels: { probabilities: ['benign', 'malignant'] },
+    infer,
+  };
 }
 
 export const testApiOptions: ApiOptions = {

@@ -246,10 +246,9 @@ describe('bytes that are no model', () => {
     refuses(Buffer.concat([integerField(1, 8), Buffer.from([0x3b])]), /wire type 3/);
     refuses(Buffer.from([0x08, ...Array(11).fill(0xff)]), /more than 10 bytes/);
     refuses(Buffer.from([0x00]), /field number 0/);
-    refuses(
-      of([node('Identity', ['x'], [Buffer.from([0xff]).toString('latin1')])]).fill(0xff, 40, 60),
-      /not a readable/,
-    );
+    const unnamed = bytesField(1, Buffer.from([0xff, 0xfe]));
+    refuses(model(graph({ outputs: [unnamed], nodes: [] })), /text that is not UTF-8/);
+    refuses(model(graph({ outputs: [value('y'.repeat(70_000), 'FP32')], nodes: [] })), /a name of 70000 bytes/);
   });
 
   it('are refused when a length is enormous or negative', () => {
@@ -260,7 +259,7 @@ describe('bytes that are no model', () => {
 
   it('are refused when graphs are nested without end', () => {
     let inner = node('Relu', ['x'], ['y']);
-    for (let depth = 0; depth < 41; depth++) inner = inside1(inner);
+    for (let depth = 0; depth < 41; depth++) inner = nested(inner);
     refuses(of([inner]), /nested more than 40 deep/);
   });
 
@@ -287,8 +286,8 @@ describe('bytes that are no model', () => {
     }
   });
 
-  it('cost no copy: a model of 256 MB is read in place', () => {
-    const weights = Buffer.alloc(256 * 1024 * 1024);
+  it('cost no copy: a model of 64 MB is read in place', () => {
+    const weights = Buffer.alloc(64 * 1024 * 1024);
     const head = [integerField(1, 8), varint(7 * 8 + 2)];
     const values = Buffer.concat([bytesField(12, output), varint(5 * 8 + 2)]);
     const raw = Buffer.concat([varint(9 * 8 + 2), varint(weights.length)]);
@@ -296,10 +295,10 @@ describe('bytes that are no model', () => {
     const bytes = Buffer.concat([...head, varint(inner.length + weights.length), inner, weights]);
     const before = process.memoryUsage().arrayBuffers;
     assert.equal(readOnnx(bytes).outputs.length, 1);
-    assert.ok(process.memoryUsage().arrayBuffers - before < 16 * 1024 * 1024);
+    assert.ok(process.memoryUsage().arrayBuffers - before < 1024 * 1024);
   });
 });
 
-function inside1(inner: Buffer): Buffer {
+function nested(inner: Buffer): Buffer {
   return node('If', ['x'], ['y'], { then_branch: { graph: graph({ outputs: [output], nodes: [inner] }) } });
 }

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GatewayError } from '../src/core/errors.js';
 import { parseTritonConfig } from '../src/registry/triton-config.js';
+import { pseudoRandom } from './fixtures.js';
 
 const pbtxt = (text: string) => parseTritonConfig('config.pbtxt', text);
 
@@ -164,8 +165,32 @@ describe('config.pbtxt', () => {
     refuses('config.pbtxt', ' '.repeat(1024 * 1024 + 1), /longer than/);
   });
 
-  it('reads a megabyte of fields without trouble', () => {
-    assert.equal(pbtxt('dims: 1 # c\n'.repeat(80_000)).warnings.length, 80_000);
+  it('stops warning at 100, so that a megabyte of unknown fields stays cheap', () => {
+    assert.equal(pbtxt('dims: 1 # c\n'.repeat(80_000)).warnings.length, 100);
+  });
+});
+
+describe('any text', () => {
+  it('is read or refused, wherever a configuration is cut or changed', () => {
+    const random = pseudoRandom(5);
+    const marks = '{}[]<>:;,"\'\\#-0aT \n\u2603';
+    const texts = {
+      'config.pbtxt': whole,
+      'config.json': JSON.stringify(expected, null, 1),
+      'config.yaml': JSON.stringify(expected),
+    };
+    for (const [fileName, text] of Object.entries(texts)) {
+      for (let round = 0; round < 300; round++) {
+        const at = Math.floor(random() * text.length);
+        const mark = marks[Math.floor(random() * marks.length)]!;
+        const changed = round % 3 === 0 ? text.slice(0, at) : text.slice(0, at) + mark + text.slice(at + (round % 2));
+        try {
+          parseTritonConfig(fileName, changed);
+        } catch (error) {
+          assert.ok(error instanceof GatewayError, `${String(error)}: ${changed}`);
+        }
+      }
+    }
   });
 });
 
@@ -221,7 +246,7 @@ parameters: {intra_op_thread_count: 4}
     refuses('config.json', '{"max_batch_size":1.5}', /expected an integer, got '1.5'/);
     refuses('config.json', '{"response_cache":{"enable":"yes"}}', /expected true or false/);
     refuses('config.json', `{"input":${'['.repeat(50)}${']'.repeat(50)}}`, /a list in a list/);
-    refuses('config.json', '{"a":'.repeat(50) + '1' + '}'.repeat(50), /nested more than 32 deep/);
+    refuses('config.json', `${'{"a":'.repeat(50)}1${'}'.repeat(50)}`, /nested more than 32 deep/);
   });
 
   it('refuse YAML that would grow without end', () => {

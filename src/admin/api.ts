@@ -4,6 +4,7 @@
  * Must not know sockets, the registry or processes: it is given functions.
  */
 import { GatewayError, invalid } from '../core/errors.js';
+import type { ServedVersion } from '../core/listing.js';
 import { isChange, type RelayCall, relayOf } from '../core/relay.js';
 import { mayPass } from './auth.js';
 
@@ -19,18 +20,6 @@ export interface AdminReply {
   readonly contentType: string;
   readonly body: string;
   readonly headers?: readonly (readonly [string, string])[];
-}
-
-/** One version as an operator sees it. */
-export interface ServedVersion {
-  readonly model: string;
-  readonly version: string;
-  readonly state: string;
-  readonly reason: string;
-  readonly isDefault: boolean;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  readonly maxBatchSize: number;
 }
 
 export interface AdminOptions {

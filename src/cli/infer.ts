@@ -82,7 +82,7 @@ function parseLabels(text: unknown): readonly string[] {
 
 function showOutput(output: Output, labels: readonly string[]): string {
   const { name, datatype, shape, data } = output;
-  const title = harmless(`\n${name}  ${datatype}[${shape.join(',')}]`);
+  const title = `\n${harmless(`${name}  ${datatype}[${shape.join(',')}]`)}`;
   if (!Array.isArray(data)) return `${title}\n  (no JSON data)`;
   const columns = shape.length > 1 ? shape.slice(1).reduce((product, dimension) => product * dimension, 1) : 1;
   const rows = columns === 0 ? 0 : data.length / columns;

@@ -3,7 +3,7 @@
  *
  * Must not know how it is served.
  */
-import type { ServedTensor, ServedVersion } from '../core/listing.js';
+import type { ServedVersion } from '../core/listing.js';
 import { ask } from './ask.js';
 import { Exit } from './exit.js';
 import { table } from './text.js';
@@ -23,12 +23,9 @@ export async function showModels({ url, token }: ModelsOptions): Promise<string>
 }
 
 function lineOf(served: ServedVersion): string[] {
-  const { inputs, outputs, max_batch_size: rowsMax } = served;
-  const signature = inputs.length === 0 && outputs.length === 0 ? '' : `${tensorsOf(inputs)} → ${tensorsOf(outputs)}`;
-  const batch = signature === '' ? '' : rowsMax === 0 ? 'no' : String(rowsMax);
-  return [served.name, served.version, served.state, served.default ? 'yes' : '', batch, signature, served.reason];
-}
-
-function tensorsOf(tensors: readonly ServedTensor[]): string {
-  return tensors.map(({ name, datatype, shape }) => `${name} ${datatype}[${shape.join(',')}]`).join(', ');
+  const { model, version, state, reason, isDefault, inputs, outputs, maxBatchSize } = served;
+  const isRead = inputs.length > 0 || outputs.length > 0;
+  const signature = isRead ? `${inputs.join(', ')} → ${outputs.join(', ')}` : '';
+  const batch = !isRead ? '' : maxBatchSize === 0 ? 'no' : String(maxBatchSize);
+  return [model, version, state, isDefault ? 'yes' : '', batch, signature, reason];
 }

@@ -13,7 +13,9 @@ export function harmless(text: string): string {
 export function table(rows: readonly (readonly string[])[]): string {
   const cells = rows.map((row) => row.map(harmless));
   const widths: number[] = [];
-  for (const row of cells) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  for (const row of cells) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  }
   const lines = cells.map((row) =>
     row
       .map((cell, column) => cell.padEnd(widths[column]!))

@@ -1,25 +1,20 @@
 /**
- * One line of the list of what is served: the answer of `GET /admin/models`, `{"models": [ServedVersion, …]}`.
+ * What the control port says of the versions it knows, and the command line shows.
  *
- * Must not know who makes it or who reads it.
+ * Must not know either end.
  */
 
-export interface ServedTensor {
-  readonly name: string;
-  readonly datatype: string;
-  readonly shape: readonly number[];
-}
-
+/** One line of the answer of `GET /admin/models`. */
 export interface ServedVersion {
-  readonly name: string;
+  readonly model: string;
   readonly version: string;
   readonly state: string;
-  /** Why it is not ready; empty when there is nothing to say. */
   readonly reason: string;
-  /** It answers requests that name no version. */
-  readonly default: boolean;
-  readonly inputs: readonly ServedTensor[];
-  readonly outputs: readonly ServedTensor[];
-  /** Rows merged into one run; 0 = not batched. */
-  readonly max_batch_size: number;
+  /** It answers when no version is named. */
+  readonly isDefault: boolean;
+  /** `image FP32 [-1,64]`. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** 0 = not batched. */
+  readonly maxBatchSize: number;
 }

@@ -8,7 +8,7 @@
  *
  * Must not know the gRPC library.
  */
-import { GatewayError as ErrorOfOurs, type GatewayError } from '../core/errors.js';
+import { GatewayError } from '../core/errors.js';
 import { Cancellation, type DataPlane } from '../core/inference.js';
 import { detailsOf, encodeStreamError, encodeStreamReply } from './codec.js';
 import { type Caller, Inference, type InferenceOptions, stoppingText } from './infer.js';

@@ -16,7 +16,11 @@ export function jsonAnswer(status: number, value: unknown): HttpResponse {
 }
 
 /** @param headers further ones */
-export function errorAnswer(error: GatewayError, status = httpStatus(error), headers: readonly Header[] = []): HttpResponse {
+export function errorAnswer(
+  error: GatewayError,
+  status = httpStatus(error),
+  headers: readonly Header[] = [],
+): HttpResponse {
   if (status !== 429 && status !== 503) {
     return { status, headers: [jsonType, ...headers], body: JSON.stringify({ error: error.message }) };
   }

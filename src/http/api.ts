@@ -73,7 +73,12 @@ export function createApi(plane: DataPlane, options: ApiOptions): Route {
   };
 }
 
-function decide(table: PathTable<Endpoint>, plane: DataPlane, options: ApiOptions, request: HttpRequest): Decision | Promise<Decision> {
+function decide(
+  table: PathTable<Endpoint>,
+  plane: DataPlane,
+  options: ApiOptions,
+  request: HttpRequest,
+): Decision | Promise<Decision> {
   try {
     const target = table.find(request.path);
     if (target === undefined) return jsonAnswer(404, { error: 'Not Found' });
@@ -142,7 +147,11 @@ function metadata({ plane, target }: Call): Promise<HttpResponse> {
 
 /** Members in the order of the specification. */
 function metadataOf({ name, versions, platform, inputs, outputs, properties }: ModelMetadata): object {
-  const tensor = (spec: ModelMetadata['inputs'][number]) => ({ name: spec.name, datatype: spec.datatype, shape: spec.shape });
+  const tensor = (spec: ModelMetadata['inputs'][number]) => ({
+    name: spec.name,
+    datatype: spec.datatype,
+    shape: spec.shape,
+  });
   return { name, versions, platform, inputs: inputs.map(tensor), outputs: outputs.map(tensor), properties };
 }
 
@@ -158,7 +167,11 @@ async function config({ plane, target: { model, selector } }: Call): Promise<Htt
 }
 
 function docs({ plane }: Call): HttpResponse {
-  return { status: 200, headers: [['Content-Type', 'text/html; charset=utf-8']], body: docsPage(plane.server, plane.models()) };
+  return {
+    status: 200,
+    headers: [['Content-Type', 'text/html; charset=utf-8']],
+    body: docsPage(plane.server, plane.models()),
+  };
 }
 
 function openapi({ plane }: Call): HttpResponse {
@@ -193,7 +206,8 @@ function relayPosted(call: Call): BodyConsumer {
 function relayChange(call: Call): BodyConsumer {
   const { request, options } = call;
   const isDirect = request.header('forwarded') === undefined && request.header('x-forwarded-for') === undefined;
-  const isAllowed = options.relayChange === 'on' || (options.relayChange === 'loopback' && isDirect && isLoopback(request.peer));
+  const isAllowed =
+    options.relayChange === 'on' || (options.relayChange === 'loopback' && isDirect && isLoopback(request.peer));
   if (!isAllowed) throw notAllowed();
   return relayBody(call);
 }
@@ -214,7 +228,10 @@ function relayBody(call: Call): BodyConsumer {
   return {
     consume: (body) => {
       try {
-        return passUp(call, relayOf('POST', call.target.segments.slice(1), bodyValue(body, call.options.jsonDepthMax))).catch(failed);
+        return passUp(
+          call,
+          relayOf('POST', call.target.segments.slice(1), bodyValue(body, call.options.jsonDepthMax)),
+        ).catch(failed);
       } catch (thrown) {
         return failed(thrown);
       }

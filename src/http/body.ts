@@ -57,7 +57,8 @@ export class BodyBuffer {
     if (piece.length === 0) return undefined;
     const length = this.#length + piece.length;
     if (length > this.#bytesMax) return { status: 413, error: bodyRefusals.tooLarge(length, this.#bytesMax) };
-    if (this.#isChunked && ++this.#chunks > chunksMax) return { status: 400, error: bodyRefusals.tooManyChunks(chunksMax) };
+    if (this.#isChunked && ++this.#chunks > chunksMax)
+      return { status: 400, error: bodyRefusals.tooManyChunks(chunksMax) };
     if (length > this.#bytes.length && !this.#grow(length)) return { status: 503, error: bodyRefusals.noMemory() };
     this.#bytes.set(piece, this.#length);
     this.#length = length;
@@ -66,7 +67,8 @@ export class BodyBuffer {
 
   /** The first piece is taken at its size, since mostly it is the whole; from the second on the size doubles. */
   #grow(length: number): boolean {
-    const size = this.#length === 0 ? length : Math.min(this.#bytesMax, Math.max(2 * this.#bytes.length, length, firstBytes));
+    const size =
+      this.#length === 0 ? length : Math.min(this.#bytesMax, Math.max(2 * this.#bytes.length, length, firstBytes));
     if (!this.#budget.take(size - this.#held)) return false;
     this.#held = size;
     const next = Buffer.allocUnsafe(size);

@@ -134,7 +134,8 @@ function placeBlobs(wire: WireRequest, heads: readonly InputSkeleton[], model: s
   for (const { name, blobBytes = 0 } of heads) {
     starts.push(at);
     const missing = blobBytes - (wire.body.length - at);
-    if (missing > 0) throw invalid(`unexpected size for input '${name}', expecting ${missing} additional bytes for model '${model}'`);
+    if (missing > 0)
+      throw invalid(`unexpected size for input '${name}', expecting ${missing} additional bytes for model '${model}'`);
     at += blobBytes;
   }
   if (at < wire.body.length) throw invalid(`unexpected additional input data for model '${model}'`);
@@ -147,11 +148,22 @@ function checkNoBlobs(wire: WireRequest, heads: readonly InputSkeleton[], model:
   if (wire.blobStart < wire.body.length) throw invalid(`unexpected additional input data for model '${model}'`);
 }
 
-function decodeInput(wire: WireRequest, head: InputSkeleton, blobStart: number, model: string, options: CodecOptions): Tensor {
+function decodeInput(
+  wire: WireRequest,
+  head: InputSkeleton,
+  blobStart: number,
+  model: string,
+  options: CodecOptions,
+): Tensor {
   const { name, shape, count, span, blobBytes } = head;
   const datatype = head.datatype as DataType;
   if (span === undefined) {
-    return decodeRaw({ name, datatype, shape }, wire.body.subarray(blobStart, blobStart + blobBytes!), model, options.stringsMax);
+    return decodeRaw(
+      { name, datatype, shape },
+      wire.body.subarray(blobStart, blobStart + blobBytes!),
+      model,
+      options.stringsMax,
+    );
   }
   if (datatype === 'BF16' || (datatype === 'FP16' && options.fp16Json === 'refuse')) {
     throw invalid(
@@ -178,7 +190,9 @@ function checkForms(version: Expectation, form: ReplyForm, options: CodecOptions
     }
     const isConverted = datatype === 'FP16' && options.fp16Json === 'convert';
     if (isSmall && !isConverted && !(choice?.isBinary ?? form.isBinary)) {
-      throw invalid(`sending ${datatype} data via JSON is not supported. Please use the binary data format for output ${name}`);
+      throw invalid(
+        `sending ${datatype} data via JSON is not supported. Please use the binary data format for output ${name}`,
+      );
     }
   }
 }

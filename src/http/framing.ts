@@ -23,13 +23,16 @@ const unsafePath = /[^!-~]/;
  * @returns the refusal, or undefined when all is well
  */
 export function checkHead(path: string, headers: readonly string[]): HttpResponse | undefined {
-  if (headers.length > 2 * headersMax) return refusal(431, 'Request Header Fields Too Large');
-  if (path.charCodeAt(0) !== 0x2f || unsafePath.test(path)) return refusal(400, 'the request path must be ASCII and begin with /');
+  if (headers.length > 2 * headersMax) return tooManyHeaders();
+  if (path.charCodeAt(0) !== 0x2f || unsafePath.test(path))
+    return refusal(400, 'the request path must be ASCII and begin with /');
   let lengths = 0;
   let encodings = 0;
   let hosts = 0;
+  let bytes = path.length;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i]!;
+    bytes += name.length + headers[i + 1]!.length + 4;
     // By length first: most names differ there, and a comparison of numbers is the cheapest.
     if (name.length === 4) {
       if (name === 'host') hosts++;
@@ -43,11 +46,16 @@ export function checkHead(path: string, headers: readonly string[]): HttpRespons
       if (headers[i + 1]!.trim().toLowerCase() !== 'chunked') return refusal(400, 'Transfer-Encoding must be chunked');
     }
   }
+  if (bytes > headerBytesMax) return tooManyHeaders();
   if (hosts !== 1) return refusal(400, 'exactly one Host header is required');
   if (lengths + encodings > 1) {
     return refusal(400, 'at most one Content-Length or Transfer-Encoding header is accepted');
   }
   return undefined;
+}
+
+function tooManyHeaders(): HttpResponse {
+  return refusal(431, 'Request Header Fields Too Large');
 }
 
 function isDigits(text: string): boolean {
@@ -80,11 +88,15 @@ export const bodyRefusals = {
       `request JSON size of ${bytes} bytes exceeds the maximum allowed input size of ${bytesMax} bytes. Use --http-max-input-size to increase the limit.`,
       { reason: 'too_large' },
     ),
-  tooSlow: () => new GatewayError('DEADLINE_EXCEEDED', 'the request body was not received in time', { reason: 'deadline' }),
+  tooSlow: () =>
+    new GatewayError('DEADLINE_EXCEEDED', 'the request body was not received in time', { reason: 'deadline' }),
   tooManyChunks: (chunksMax: number) =>
     new GatewayError('INVALID_ARGUMENT', `the request body has more than ${chunksMax} chunks`, { reason: 'too_large' }),
   noMemory: () =>
-    new GatewayError('UNAVAILABLE', 'the server holds too many request bytes, try again', { reason: 'memory', retryAfterMs: 1000 }),
+    new GatewayError('UNAVAILABLE', 'the server holds too many request bytes, try again', {
+      reason: 'memory',
+      retryAfterMs: 1000,
+    }),
   gone: () => new GatewayError('CANCELLED', 'the client closed its connection', { reason: 'cancelled' }),
 };
 

@@ -11,7 +11,15 @@ import { GatewayError, invalid } from '../core/errors.js';
 import type { DataPlane, InferenceReply, Selector } from '../core/inference.js';
 import type { Version } from '../core/model.js';
 import { errorAnswer, jsonType } from './answers.js';
-import { type CodecOptions, decodeRequest, httpStatus, parametersOf, type ReplyForm, readRequest, type WireRequest } from './codec.js';
+import {
+  type CodecOptions,
+  decodeRequest,
+  httpStatus,
+  parametersOf,
+  type ReplyForm,
+  readRequest,
+  type WireRequest,
+} from './codec.js';
 import { acceptedCoding, type Coding, contentCoding, deflateBody, inflateBody } from './compress.js';
 import { checkedLabel } from './paths.js';
 import { encodeReply } from './reply.js';
@@ -88,7 +96,8 @@ class InferenceCall implements BodyConsumer {
       if (!visible.test(id)) throw invalid('X-Request-Id must be 1 to 128 characters from ! to ~');
       this.#id = id;
     }
-    this.#deadlineAt = request.receivedAt + timeoutOf(request.header('x-sluice-timeout-ms'), this.#options.requestTimeoutMs);
+    this.#deadlineAt =
+      request.receivedAt + timeoutOf(request.header('x-sluice-timeout-ms'), this.#options.requestTimeoutMs);
     const variant = request.header('x-sluice-variant');
     if (variant !== undefined) throw noVariant(variant, this.#target.model);
     const coding = contentCoding(request.header('content-encoding'));
@@ -129,7 +138,7 @@ class InferenceCall implements BodyConsumer {
     if (this.#id === '') this.#id = this.#options.newId();
     const headers: Header[] = [['x-request-id', this.#id]];
     if (error instanceof UnsupportedCoding) headers.push(['Accept-Encoding', 'gzip, deflate']);
-    return errorAnswer(error, status, headers);
+    return this.#sent(errorAnswer(error, status, headers));
   }
 
   #statusOf(error: GatewayError): number {
@@ -217,8 +226,13 @@ class InferenceCall implements BodyConsumer {
     if (headerLength !== undefined) headers.push(['Inference-Header-Content-Length', String(headerLength)]);
     if (this.#isTimed) headers.push(['Server-Timing', this.#timingText(reply, version, startedAt)]);
     const coding = acceptedCoding(this.#request.header('accept-encoding'));
-    if (coding === undefined) return { status: 200, headers, body };
-    return compressed(coding, headers, body, this.#options.compressionBytesMin);
+    if (coding === undefined) return this.#sent({ status: 200, headers, body });
+    return compressed(coding, headers, body, this.#options.compressionBytesMin).then((answer) => this.#sent(answer));
+  }
+
+  /** The drain may have begun since the request came. */
+  #sent(answer: HttpResponse): HttpResponse {
+    return this.#plane.state().isDraining ? { ...answer, isLast: true } : answer;
   }
 
   #timingText(reply: InferenceReply, version: Version, startedAt: number): string {
@@ -243,11 +257,17 @@ function noVariant(variant: string, model: string): GatewayError {
 
 function timeoutOf(header: string | undefined, requestTimeoutMs: number): number {
   if (header === undefined) return requestTimeoutMs;
-  if (!/^[1-9][0-9]{0,14}$/.test(header)) throw invalid(`x-sluice-timeout-ms must be an integer of at least 1, got: ${header}`);
+  if (!/^[1-9][0-9]{0,14}$/.test(header))
+    throw invalid(`x-sluice-timeout-ms must be an integer of at least 1, got: ${header}`);
   return Math.min(Number(header), requestTimeoutMs);
 }
 
-async function compressed(coding: Coding, headers: Header[], body: HttpResponse['body'], bytesMin: number): Promise<HttpResponse> {
+async function compressed(
+  coding: Coding,
+  headers: Header[],
+  body: HttpResponse['body'],
+  bytesMin: number,
+): Promise<HttpResponse> {
   const bytes = wholeBody(body);
   if (bytes.length < bytesMin) return { status: 200, headers, body: bytes };
   headers.push(['Content-Encoding', coding]);

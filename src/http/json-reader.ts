@@ -9,6 +9,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { invalid } from '../core/errors.js';
+import type { KnownNames } from './known-names.js';
 
 export type JsonValue = string | number | bigint | boolean | null | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
@@ -23,31 +24,6 @@ const backslash = 0x5c;
 const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
-
-/** Member names that are recognised by their bytes, so that no string is made for each of them (90 ns apiece). */
-export class KnownNames {
-  readonly #byLength: (readonly { readonly text: string; readonly bytes: Buffer }[])[] = [];
-
-  constructor(names: readonly string[]) {
-    const longest = Math.max(...names.map((name) => name.length));
-    for (let length = 0; length <= longest; length++) {
-      this.#byLength.push(names.filter((name) => name.length === length).map((text) => ({ text, bytes: Buffer.from(text) })));
-    }
-  }
-
-  /** The name that the bytes `[start, end)` spell. */
-  find(bytes: Buffer, start: number, end: number): string | undefined {
-    const length = end - start;
-    if (length >= this.#byLength.length) return undefined;
-    const candidates = this.#byLength[length]!;
-    next: for (let i = 0; i < candidates.length; i++) {
-      const candidate = candidates[i]!;
-      for (let at = 0; at < length; at++) if (bytes[start + at] !== candidate.bytes[at]) continue next;
-      return candidate.text;
-    }
-    return undefined;
-  }
-}
 
 export class JsonReader {
   readonly bytes: Buffer;
@@ -323,7 +299,11 @@ export class JsonReader {
     // 784 numbers of 17 digits.
     const close = bytes.indexOf(closeBracket, start);
     if (close === -1 || close >= this.end) this.fail('Missing a comma or ] after an array element.', this.end);
-    if (this.#depth + 1 <= this.#depthMax && isBeyond(bytes.indexOf(openBracket, start + 1), close) && isBeyond(bytes.indexOf(quote, start), close)) {
+    if (
+      this.#depth + 1 <= this.#depthMax &&
+      isBeyond(bytes.indexOf(openBracket, start + 1), close) &&
+      isBeyond(bytes.indexOf(quote, start), close)
+    ) {
       this.at = close + 1;
       return;
     }

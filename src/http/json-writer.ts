@@ -1,8 +1,7 @@
 /**
  * Writes JSON texts: tensor elements fast, everything else simply, 64-bit integers exactly.
  *
- * One scan decides whether an array of floats may be joined natively: NaN, the infinities and −0 are written wrongly by
- * `join` and JSON.stringify.
+ * One scan decides whether an array of floats may be written natively: JSON.stringify writes −0 as 0 and the others as null.
  *
  * Must not know V2: no member name.
  */
@@ -18,24 +17,28 @@ export function quoted(text: string): string {
   return plain.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
-/** The elements of a JSON array of floats, without its brackets. */
+/**
+ * A JSON array of floats. JSON.stringify of a plain array writes doubles 1.5 times as fast as `join` (784 floats of 17 digits:
+ * 270 against 430 µs; 2: 0.7 against 1.1).
+ */
 export function floatsText(values: Float32Array | Float64Array, nonFinite: NonFinite): string {
-  if (isOrdinary(values)) return values.join(',');
-  const texts: string[] = [];
-  for (const value of values) texts.push(floatText(value, nonFinite));
-  return texts.join(',');
-}
-
-/** Neither NaN nor an infinity nor −0 among them. */
-function isOrdinary(values: Float32Array | Float64Array): boolean {
+  const numbers: number[] = [];
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
-    if (value - value !== 0 || (value === 0 && 1 / value < 0)) return false;
+    if (value - value !== 0 || (value === 0 && 1 / value < 0)) return unusualText(values, nonFinite);
+    numbers.push(value);
   }
-  return true;
+  return JSON.stringify(numbers);
 }
 
-export function floatText(value: number, nonFinite: NonFinite): string {
+/** The same with NaN, an infinity or −0 among them. */
+function unusualText(values: Float32Array | Float64Array, nonFinite: NonFinite): string {
+  const texts: string[] = [];
+  for (const value of values) texts.push(floatText(value, nonFinite));
+  return `[${texts.join(',')}]`;
+}
+
+function floatText(value: number, nonFinite: NonFinite): string {
   if (Object.is(value, -0)) return '-0.0';
   if (Number.isFinite(value)) return String(value);
   if (nonFinite === 'null') return 'null';
@@ -43,19 +46,20 @@ export function floatText(value: number, nonFinite: NonFinite): string {
 }
 
 export function integersText(values: TypedArray): string {
-  return values.join(',');
+  if (values instanceof BigInt64Array || values instanceof BigUint64Array) return `[${values.join(',')}]`;
+  const numbers: number[] = [];
+  for (let i = 0; i < values.length; i++) numbers.push(values[i]!);
+  return JSON.stringify(numbers);
 }
 
 export function booleansText(values: Uint8Array): string {
-  let text = '';
-  for (let i = 0; i < values.length; i++) text += `${i === 0 ? '' : ','}${values[i] !== 0}`;
-  return text;
+  const flags: boolean[] = [];
+  for (let i = 0; i < values.length; i++) flags.push(values[i] !== 0);
+  return JSON.stringify(flags);
 }
 
 export function stringsText(values: readonly string[]): string {
-  const texts: string[] = [];
-  for (const value of values) texts.push(JSON.stringify(value));
-  return texts.join(',');
+  return JSON.stringify(values);
 }
 
 /** Any plain value as JSON; bigint as digits. Members that are undefined are left out. */

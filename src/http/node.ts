@@ -1,93 +1,82 @@
 /**
  * The transport on node:http: where the native engine does not load, and on the control port.
  *
- * Its parser is strict; what it still lets through (two Host headers, other transfer codings, HTTP/1.0) is refused here, and
- * its times and limits are set to those of the native engine, so that a client or a balancer sees no difference.
+ * Its parser is strict; what it still lets through (two Host headers, other transfer codings, HTTP/1.0) is refused as on the
+ * native engine, and its times and limits are set to those, so that a client or a balancer sees no difference.
  *
  * Must not know URLs or JSON.
  */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { GatewayError } from '../core/errors.js';
-import { Cancellation } from '../core/inference.js';
-import { BodyBuffer, type BodyFault, ByteBudget } from './body.js';
-import { bodyRefusals, checkHead, cleanValue, headerBytesMax, headerOf, refusal, shuttingDown } from './framing.js';
+import { Exchange, type Wire } from './exchange.js';
+import { cleanValue, headerBytesMax, refusal } from './framing.js';
 import { statusLine, wholeBody } from './response-bytes.js';
-import type { BodyConsumer, Decision, Door, HttpOptions, HttpRequest, HttpResponse, Route } from './transport.js';
+import { Traffic } from './traffic.js';
+import type { Door, HttpOptions, HttpResponse, Route } from './transport.js';
 
-/** Answers are written in pieces of this size, so that progress can be seen. */
+/** Large answers are written in pieces of this size, so that progress can be seen. */
 const pieceBytes = 64 * 1024;
 
 export function listenNode(route: Route, options: HttpOptions): Promise<Door> {
-  return new NodeDoor(route, options).listen();
+  const traffic = new Traffic(route, options);
+  const server = http.createServer({
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: 12_000,
+    // Bodies have a deadline of our own, which answers 408.
+    requestTimeout: 0,
+    keepAliveTimeout: 10_000,
+    connectionsCheckingInterval: 1000,
+    // A request without Host is refused with the others, in our form.
+    requireHostHeader: false,
+  });
+  // Headers beyond such a limit would vanish without a word; they are counted instead.
+  server.maxHeadersCount = 0;
+  const accept = (request: IncomingMessage, response: ServerResponse) =>
+    new NodeWire(traffic, request, response).begin();
+  server.on('request', accept);
+  server.on('checkContinue', accept);
+  server.on('clientError', refuseSocket);
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      traffic.end();
+      reject(error);
+    });
+    server.listen(options.port, options.host, () => {
+      server.removeAllListeners('error');
+      resolve(new NodeDoor(server, traffic));
+    });
+  });
 }
 
 class NodeDoor implements Door {
   readonly engine = 'node';
-  readonly route: Route;
-  readonly options: HttpOptions;
-  readonly requestBudget: ByteBudget;
-  readonly responseBudget: ByteBudget;
-  readonly open = new Set<NodeExchange>();
-  port = 0;
-  isClosing = false;
+  readonly port: number;
   readonly #server: http.Server;
-  #sweep: NodeJS.Timeout | undefined;
+  readonly #traffic: Traffic;
 
-  constructor(route: Route, options: HttpOptions) {
-    this.route = route;
-    this.options = options;
-    this.requestBudget = new ByteBudget(options.bufferedBytesMax);
-    this.responseBudget = new ByteBudget(options.bufferedBytesMax);
-    this.#server = http.createServer({
-      maxHeaderSize: headerBytesMax,
-      headersTimeout: 12_000,
-      // Bodies have a deadline of our own, which can answer 408.
-      requestTimeout: 0,
-      keepAliveTimeout: 10_000,
-      connectionsCheckingInterval: 1000,
-    });
-    // Headers beyond such a limit would vanish without a word; they are counted with the others.
-    this.#server.maxHeadersCount = 0;
-    this.#server.on('request', (request, response) => new NodeExchange(this, request, response).begin());
-    this.#server.on('checkContinue', (request, response) => new NodeExchange(this, request, response).begin());
-    this.#server.on('clientError', refuseSocket);
+  constructor(server: http.Server, traffic: Traffic) {
+    this.port = (server.address() as AddressInfo).port;
+    this.#server = server;
+    this.#traffic = traffic;
   }
 
   get inFlight(): number {
-    return this.open.size;
+    return this.#traffic.open.size;
   }
 
-  listen(): Promise<Door> {
-    const { host, port, bodyTimeoutMs, writeTimeoutMs } = this.options;
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(port, host, () => {
-        this.#server.off('error', reject);
-        this.port = (this.#server.address() as AddressInfo).port;
-        const everyMs = Math.max(10, Math.min(1000, bodyTimeoutMs / 4, writeTimeoutMs / 4));
-        this.#sweep = setInterval(() => this.#checkDeadlines(), everyMs);
-        this.#sweep.unref();
-        resolve(this);
-      });
-    });
-  }
-
-  #checkDeadlines(): void {
-    const now = this.options.now();
-    for (const exchange of this.open) exchange.checkDeadline(now);
+  stopListening(): void {
+    if (this.#server.listening) this.#server.close();
   }
 
   stopAccepting(): void {
-    if (this.isClosing) return;
-    this.isClosing = true;
-    this.#server.close();
+    this.stopListening();
+    this.#traffic.isClosing = true;
   }
 
   async close(): Promise<void> {
     this.stopAccepting();
-    clearInterval(this.#sweep);
+    this.#traffic.end();
     this.#server.closeAllConnections();
   }
 }
@@ -104,186 +93,70 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Duplex): void {
   socket.end(`${head}\r\n\r\n${body}`, () => socket.destroy());
 }
 
-/** One request and its answer. */
-class NodeExchange implements HttpRequest {
-  readonly cancellation = new Cancellation();
-  readonly receivedAt: number;
-  readonly method: string;
-  readonly path: string;
-  readonly query: string;
-  readonly #door: NodeDoor;
+class NodeWire implements Wire {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #headers: string[];
-  #isAnswered = false;
-  #isOver = false;
-  #body: BodyBuffer | undefined;
-  #isBodyWhole = false;
-  #consumer: BodyConsumer | undefined;
-  #stillSince = 0;
-  #heldBytes = 0;
+  readonly #exchange: Exchange;
 
-  constructor(door: NodeDoor, request: IncomingMessage, response: ServerResponse) {
+  constructor(traffic: Traffic, request: IncomingMessage, response: ServerResponse) {
     const url = request.url ?? '';
     const mark = url.indexOf('?');
-    this.#door = door;
     this.#request = request;
     this.#response = response;
-    this.receivedAt = door.options.now();
-    this.method = request.method ?? '';
-    this.path = mark === -1 ? url : url.slice(0, mark);
-    this.query = mark === -1 ? '' : url.slice(mark + 1);
-    this.#headers = request.rawHeaders.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text));
-    door.open.add(this);
-    response.on('close', () => this.#close());
-    request.on('error', () => {});
-  }
-
-  begin(): void {
-    this.#guard(() => {
-      const refused = checkHead(this.path, this.#headers);
-      if (refused !== undefined) return this.#answer(refused);
-      if (this.#request.httpVersion !== '1.1') return this.#answer(refusal(505, 'HTTP Version Not Supported'));
-      if (this.#door.isClosing) return this.#answer(shuttingDown());
-      const decision = this.#door.route(this);
-      if (!(decision instanceof Promise)) return this.#follow(decision);
-      this.#receive();
-      decision.then(
-        (late) => this.#guard(() => this.#follow(late)),
-        (thrown) => this.#fail(thrown),
-      );
+    this.#exchange = new Exchange(traffic, this, {
+      method: request.method ?? '',
+      path: mark === -1 ? url : url.slice(0, mark),
+      query: mark === -1 ? '' : url.slice(mark + 1),
+      headers: request.rawHeaders.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text)),
     });
   }
 
-  header(name: string): string | undefined {
-    return headerOf(this.#headers, name);
+  begin(): void {
+    this.#response.on('close', () => this.#exchange.over());
+    this.#request.on('error', () => {});
+    if (this.#request.httpVersion === '1.1') this.#exchange.begin();
+    else this.send(refusal(505, 'HTTP Version Not Supported'), true);
   }
 
   get peer(): string {
-    const address = (this.#request.socket as Socket).remoteAddress ?? '';
+    const address = this.#request.socket.remoteAddress ?? '';
     return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
   }
 
-  checkDeadline(now: number): void {
-    const { bodyTimeoutMs, writeTimeoutMs } = this.#door.options;
-    if (this.#isAnswered) {
-      if (now - this.#stillSince > writeTimeoutMs) this.#request.socket.destroy();
-    } else if (this.#body !== undefined && !this.#isBodyWhole && now - this.receivedAt > bodyTimeoutMs) {
-      this.#guard(() => this.#refuse({ status: 408, error: bodyRefusals.tooSlow() }));
-    }
+  receive(): void {
+    if (this.#request.headers.expect !== undefined) this.#response.writeContinue();
+    this.#request.on('data', (chunk: Buffer) => this.#exchange.take(chunk));
+    this.#request.on('end', () => this.#exchange.takeEnd());
   }
 
-  #follow(decision: Decision): void {
-    if (!('consume' in decision)) return this.#answer(decision);
-    if (this.cancellation.isCancelled) {
-      decision.refuse(499, bodyRefusals.gone());
-      return;
-    }
-    this.#consumer = decision;
-    const declared = Number(this.header('content-length') ?? 0);
-    const { bodyBytesMax } = this.#door.options;
-    if (declared > bodyBytesMax) this.#refuse({ status: 413, error: bodyRefusals.tooLarge(declared, bodyBytesMax) });
-    else if (this.#isBodyWhole) this.#consume();
-    else if (this.#body === undefined) this.#receive();
+  disconnect(): void {
+    this.#request.socket.destroy();
   }
 
-  #receive(): void {
-    const isChunked = this.header('transfer-encoding') !== undefined;
-    this.#body = new BodyBuffer(this.#door.requestBudget, this.#door.options.bodyBytesMax, isChunked);
-    if (this.header('expect') !== undefined) this.#response.writeContinue();
-    this.#request.on('data', (chunk: Buffer) => this.#guard(() => this.#take(chunk)));
-    this.#request.on('end', () =>
-      this.#guard(() => {
-        this.#isBodyWhole = true;
-        if (this.#consumer !== undefined) this.#consume();
-      }),
-    );
-  }
-
-  #take(chunk: Buffer): void {
-    if (this.#isAnswered || this.#body === undefined) return;
-    const fault = this.#body.add(chunk);
-    if (fault !== undefined) this.#refuse(fault);
-  }
-
-  #consume(): void {
-    const answer = this.#consumer!.consume(this.#body!.whole());
-    this.#consumer = undefined;
-    if (!(answer instanceof Promise)) return this.#answer(answer);
-    answer.then(
-      (late) => this.#guard(() => this.#answer(late)),
-      (thrown) => this.#fail(thrown),
-    );
-  }
-
-  #refuse(fault: BodyFault): void {
-    const consumer = this.#consumer;
-    this.#consumer = undefined;
-    const answer = consumer?.refuse(fault.status, fault.error) ?? refusal(fault.status, fault.error.message);
-    this.#answer({ ...answer, isLast: true });
-  }
-
-  #guard(action: () => void): void {
-    try {
-      action();
-    } catch (thrown) {
-      this.#fail(thrown);
-    }
-  }
-
-  #fail(thrown: unknown): void {
-    try {
-      this.#answer(refusal(500, GatewayError.from(thrown).message));
-    } catch {
-      this.#request.socket.destroy();
-    }
-  }
-
-  /** The exchange is over: the answer is written, or the client has gone. */
-  #close(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    const consumer = this.#consumer;
-    this.#consumer = undefined;
-    this.#body?.release();
-    this.#door.responseBudget.give(this.#heldBytes);
-    this.#door.open.delete(this);
-    if (this.#isAnswered) return;
-    this.cancellation.cancel();
-    consumer?.refuse(499, bodyRefusals.gone());
-  }
-
-  #answer(answer: HttpResponse): void {
-    if (this.#isAnswered || this.#isOver) return;
-    this.#isAnswered = true;
-    this.#stillSince = this.#door.options.now();
+  send(answer: HttpResponse, isLast: boolean): void {
     const bytes = wholeBody(answer.body);
-    const headers: [string, string][] = answer.headers.map(([name, value]) => [name, cleanValue(value)]);
-    headers.push(['Content-Length', String(bytes.length)]);
-    const isLast = answer.isLast === true || this.#door.isClosing;
-    if (isLast) headers.push(['Connection', 'close']);
-    if (!this.#door.responseBudget.take(bytes.length)) {
-      this.#request.socket.destroy();
+    const headers: string[] = [];
+    for (const [name, value] of answer.headers) headers.push(name, cleanValue(value));
+    headers.push('Content-Length', String(bytes.length));
+    if (isLast) headers.push('Connection', 'close');
+    if (!this.#exchange.hold(bytes.length)) {
+      this.disconnect();
       return;
     }
-    this.#heldBytes = bytes.length;
-    this.#response.writeHead(answer.status, headers.flat());
-    if (this.method === 'HEAD' || bytes.length <= pieceBytes) this.#response.end(bytes);
+    this.#response.writeHead(answer.status, headers);
+    if (this.#exchange.method === 'HEAD' || bytes.length <= pieceBytes) this.#response.end(bytes);
     else this.#writePieces(bytes, 0);
   }
 
   #writePieces(bytes: Uint8Array, from: number): void {
-    let at = from;
-    while (at < bytes.length) {
+    for (let at = from; at < bytes.length; at += pieceBytes) {
       const isTaken = this.#response.write(bytes.subarray(at, at + pieceBytes));
-      at += pieceBytes;
-      if (!isTaken && at < bytes.length) {
-        this.#response.once('drain', () => {
-          this.#stillSince = this.#door.options.now();
-          this.#writePieces(bytes, at);
-        });
-        return;
-      }
+      if (isTaken) continue;
+      this.#response.once('drain', () => {
+        this.#exchange.progress();
+        this.#writePieces(bytes, at + pieceBytes);
+      });
+      return;
     }
     this.#response.end();
   }

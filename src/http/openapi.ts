@@ -23,7 +23,11 @@ const operations: readonly Operation[] = [
   { method: 'get', path: '/v2/models/{model}/stats', summary: 'Statistics of a model' },
   { method: 'post', path: '/v2/models/{model}/infer', summary: 'Inference' },
   { method: 'post', path: '/v2/models/{model}/versions/{version}/infer', summary: 'Inference by a version' },
-  { method: 'post', path: '/v2/models/{model}/labels/{label}/infer', summary: 'Inference by the version behind a label' },
+  {
+    method: 'post',
+    path: '/v2/models/{model}/labels/{label}/infer',
+    summary: 'Inference by the version behind a label',
+  },
   { method: 'get', path: '/v2/models/stats', summary: 'Statistics of all models' },
   { method: 'post', path: '/v2/repository/index', summary: 'What the repository holds' },
   { method: 'post', path: '/v2/repository/models/{model}/load', summary: 'Load a model' },
@@ -85,7 +89,9 @@ const replySchema = {
 
 function requestSchema(model: ModelMetadata | undefined): object {
   const any = tensorSchema({ type: 'string' }, { type: 'string' }, undefined);
-  const known = model?.inputs.map(({ name, datatype, shape }) => tensorSchema({ const: name }, { const: datatype }, shape));
+  const known = model?.inputs.map(({ name, datatype, shape }) =>
+    tensorSchema({ const: name }, { const: datatype }, shape),
+  );
   const output = model === undefined ? { type: 'string' } : { enum: model.outputs.map(({ name }) => name) };
   return {
     type: 'object',
@@ -93,20 +99,31 @@ function requestSchema(model: ModelMetadata | undefined): object {
     properties: {
       id: { type: 'string' },
       parameters: { type: 'object' },
-      inputs: { type: 'array', items: known === undefined ? any : { oneOf: known }, minItems: known?.length, maxItems: known?.length },
+      inputs: {
+        type: 'array',
+        items: known === undefined ? any : { oneOf: known },
+        minItems: known?.length,
+        maxItems: known?.length,
+      },
       outputs: { type: 'array', items: { type: 'object', required: ['name'], properties: { name: output } } },
     },
   };
 }
 
 function tensorSchema(name: object, datatype: object, shape: readonly number[] | undefined): object {
-  const dimensions = shape?.map((dimension) => (dimension === -1 ? { type: 'integer', minimum: 0 } : { const: dimension }));
+  const dimensions = shape?.map((dimension) =>
+    dimension === -1 ? { type: 'integer', minimum: 0 } : { const: dimension },
+  );
   return {
     type: 'object',
     required: ['name', 'shape', 'datatype'],
     properties: {
       name,
-      shape: { type: 'array', items: dimensions === undefined ? { type: 'integer' } : undefined, prefixItems: dimensions },
+      shape: {
+        type: 'array',
+        items: dimensions === undefined ? { type: 'integer' } : undefined,
+        prefixItems: dimensions,
+      },
       datatype,
       data: { type: 'array' },
     },
@@ -116,7 +133,10 @@ function tensorSchema(name: object, datatype: object, shape: readonly number[] |
 /** A page without scripts or anything from elsewhere. */
 export function docsPage(server: ServerMetadata, models: readonly string[]): string {
   const listed = operations
-    .map(({ method, path, summary }) => `<tr><td>${method.toUpperCase()}</td><td><code>${path}</code></td><td>${summary}</td></tr>`)
+    .map(
+      ({ method, path, summary }) =>
+        `<tr><td>${method.toUpperCase()}</td><td><code>${path}</code></td><td>${summary}</td></tr>`,
+    )
     .join('\n');
   const links = models
     .map((name) => `<li><a href="/v2/models/${encodeURIComponent(name)}/openapi.json">${escaped(name)}</a></li>`)

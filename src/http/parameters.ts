@@ -3,9 +3,10 @@
  *
  * Must not know tensors or sockets.
  */
-import { GatewayError, invalid } from '../core/errors.js';
+import { type GatewayError, invalid } from '../core/errors.js';
 import type { Parameter } from '../core/inference.js';
-import { KnownNames, type JsonReader } from './json-reader.js';
+import type { JsonReader } from './json-reader.js';
+import { KnownNames } from './known-names.js';
 
 export interface RequestParameters {
   /** Keys that V2 gives no meaning, for routes and logs. */

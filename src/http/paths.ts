@@ -77,9 +77,7 @@ function expand(pattern: string): string[] {
 }
 
 function isMatch(pattern: readonly string[], segments: readonly string[]): boolean {
-  return (
-    pattern.length === segments.length && pattern.every((part, i) => part.startsWith('{') || part === segments[i])
-  );
+  return pattern.length === segments.length && pattern.every((part, i) => part.startsWith('{') || part === segments[i]);
 }
 
 function selectorOf(pattern: readonly string[], segments: readonly string[]): Selector {
@@ -95,7 +93,9 @@ function selectorOf(pattern: readonly string[], segments: readonly string[]): Se
 /** @throws INVALID_ARGUMENT when `text` cannot be a version label */
 export function checkedLabel(text: string): string {
   if (isLabel(text)) return text;
-  throw invalid(`invalid version label '${text}': expected 1 to 63 letters, digits, '_' or '-', starting with a letter`);
+  throw invalid(
+    `invalid version label '${text}': expected 1 to 63 letters, digits, '_' or '-', starting with a letter`,
+  );
 }
 
 function segmentsOf(path: string): string[] {

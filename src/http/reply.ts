@@ -46,7 +46,7 @@ export function encodeReply(
       blobBytes += blob.length;
       text += `"parameters":{"binary_data_size":${blob.length}}}`;
     } else {
-      text += `"data":[${elementsText(output, nonFinite)}]}`;
+      text += `"data":${elementsText(output, nonFinite)}}`;
     }
   }
   text += ']}';

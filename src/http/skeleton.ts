@@ -11,8 +11,9 @@
 import { GatewayError, invalid } from '../core/errors.js';
 import { checkedCount, type TensorHead } from '../core/model.js';
 import { isDataType } from '../core/tensor.js';
-import type { Span } from './elements.js';
-import { type JsonReader, KnownNames } from './json-reader.js';
+import type { Span } from './element-cursor.js';
+import type { JsonReader } from './json-reader.js';
+import { KnownNames } from './known-names.js';
 import { noParameters, type RequestParameters, readParameters, unparsable } from './parameters.js';
 
 /** One input before it is compared with the model. */
@@ -53,9 +54,22 @@ const inputMembers = new KnownNames(['name', 'shape', 'datatype', 'parameters', 
 const inputParameters = new KnownNames(['binary_data_size', 'shared_memory_region']);
 const outputMembers = new KnownNames(['name', 'parameters']);
 const outputParameters = new KnownNames(['binary_data', 'classification', 'shared_memory_region']);
-const datatypes = new KnownNames(
-  ['BOOL', 'UINT8', 'UINT16', 'UINT32', 'UINT64', 'INT8', 'INT16', 'INT32', 'INT64', 'FP16', 'BF16', 'FP32', 'FP64', 'BYTES'],
-);
+const datatypes = new KnownNames([
+  'BOOL',
+  'UINT8',
+  'UINT16',
+  'UINT32',
+  'UINT64',
+  'INT8',
+  'INT16',
+  'INT32',
+  'INT64',
+  'FP16',
+  'BF16',
+  'FP32',
+  'FP64',
+  'BYTES',
+]);
 
 /** @throws INVALID_ARGUMENT with the first thing that is wrong, UNIMPLEMENTED for shared memory */
 export function readSkeleton(reader: JsonReader): RequestSkeleton {

@@ -78,6 +78,8 @@ export interface Door {
   readonly engine: Engine;
   /** Requests that are not answered yet. */
   readonly inFlight: number;
+  /** Closes the port for new connections. Open ones are served on. */
+  stopListening(): void;
   /** Closes the port. Requests in flight are answered; those that still arrive on open connections get 503. */
   stopAccepting(): void;
   /** Closes the port and every connection, answered or not. */

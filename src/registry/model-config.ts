@@ -60,17 +60,20 @@ export function modelConfigOf(parts: ConfigParts, written: TritonConfig): ModelC
   };
 }
 
-/**
- * The version without batches: what becomes of a candidate whose rows turned out to depend on each other. Its batch
- * dimension was found in the shapes, so it varies in every input and output.
- */
+/** The version without batches: what becomes of a candidate whose rows turned out to depend on each other. */
 export function unbatched(spec: VersionSpec): VersionSpec {
   const { dynamic_batching: _, ...config } = spec.config;
-  const withRows = (entry: Json): Json => ({ ...entry, dims: [-1, ...(entry.dims as readonly number[])] });
+  const whole = (entries: readonly Json[], specs: readonly TensorSpec[]) =>
+    entries.map((entry, index) => ({ ...entry, dims: specs[index]!.shape }));
   return {
     ...spec,
     batch: { ...spec.batch, rowsMax: 0, isContract: false, preferredRows: [] },
-    config: { ...config, max_batch_size: 0, input: config.input.map(withRows), output: config.output.map(withRows) },
+    config: {
+      ...config,
+      max_batch_size: 0,
+      input: whole(config.input, spec.signature.inputs),
+      output: whole(config.output, spec.signature.outputs),
+    },
   };
 }
 

@@ -13,7 +13,7 @@ import { type GraphFacts, nameBytesMax, readFunction, readGraph, readPair, refus
 import { ProtobufMessage } from './protobuf.js';
 
 /** A fixed size, a symbolic name, or nothing. */
-export type OnnxDimension = number | string | undefined;
+type OnnxDimension = number | string | undefined;
 
 export interface OnnxTensor {
   readonly name: string;

@@ -11,7 +11,7 @@
 import { isUtf8 } from 'node:buffer';
 import { GatewayError } from '../core/errors.js';
 
-export const wireType = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
+const wireType = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
 export class ProtobufMessage {
   /** Number of the current field; its value must be read or skipped before `next`. */

@@ -35,7 +35,11 @@ export interface Trial {
 }
 
 export type TrialVerdict =
-  | { readonly ok: true; readonly notBatched: string | undefined; readonly runTimes: readonly { readonly runUs: number }[] }
+  | {
+      readonly ok: true;
+      readonly notBatched: string | undefined;
+      readonly runTimes: readonly { readonly runUs: number }[];
+    }
   | { readonly ok: false; readonly reason: string };
 
 export interface RepositoryOptions {
@@ -83,7 +87,8 @@ export class Repository {
   }
 
   async #offered(model: ListedModel): Promise<OfferedModel> {
-    const policy = this.#options.versionPolicyOf(model.name) ?? (await this.#ownPolicy(model)) ?? this.#options.defaultVersionPolicy;
+    const policy =
+      this.#options.versionPolicyOf(model.name) ?? (await this.#ownPolicy(model)) ?? this.#options.defaultVersionPolicy;
     const wanted = await Promise.all(chosen(model.versions, policy).map(offered));
     return { name: model.name, wanted };
   }
@@ -96,7 +101,10 @@ export class Repository {
 
   async #config(model: ListedModel, id?: VersionId): Promise<TritonConfig | undefined> {
     if (model.configFile === undefined) return undefined;
-    const { config, warnings } = parseTritonConfig(basename(model.configFile), await readFile(model.configFile, 'utf8'));
+    const { config, warnings } = parseTritonConfig(
+      basename(model.configFile),
+      await readFile(model.configFile, 'utf8'),
+    );
     if (id !== undefined) for (const warning of warnings) this.#options.warn(id, warning);
     return config;
   }
@@ -109,7 +117,8 @@ export class Repository {
   async admit(id: VersionId, configText?: string): Promise<VersionSpec> {
     const model = this.#listing.get(id.model);
     const listed = model?.versions.find(({ version }) => version === id.version);
-    if (model === undefined || listed === undefined) throw new GatewayError('FAILED_PRECONDITION', 'its files are gone');
+    if (model === undefined || listed === undefined)
+      throw new GatewayError('FAILED_PRECONDITION', 'its files are gone');
     const config =
       configText === undefined ? await this.#config(model, id) : parseTritonConfig('config.json', configText).config;
     const file = modelFileOf(config, listed.file);
@@ -143,7 +152,12 @@ export class Repository {
   async #tried(id: VersionId, spec: VersionSpec, needsBatchTrial: boolean): Promise<VersionSpec> {
     const { file, session } = spec;
     const needsTrial = needsBatchTrial && spec.batch.rowsMax > 0 && !spec.batch.isContract;
-    const verdict = await this.#options.trial({ file, session, needsBatchTrial: needsTrial, isBatched: spec.batch.rowsMax > 0 });
+    const verdict = await this.#options.trial({
+      file,
+      session,
+      needsBatchTrial: needsTrial,
+      isBatched: spec.batch.rowsMax > 0,
+    });
     if (!verdict.ok) throw new GatewayError('FAILED_PRECONDITION', verdict.reason);
     if (verdict.notBatched !== undefined) this.#options.warn(id, `requests are not batched: ${verdict.notBatched}`);
     return withTimeout(verdict.notBatched === undefined ? spec : unbatched(spec), verdict.runTimes[0]?.runUs ?? 0);
@@ -179,7 +193,11 @@ async function offered({ version, directory, file }: ListedVersion): Promise<Off
 
 async function bytesOf(path: string): Promise<Buffer> {
   const { size } = await stat(path);
-  if (size > modelBytesMax) throw new GatewayError('FAILED_PRECONDITION', `model.onnx has ${size} bytes, at most ${modelBytesMax} are read; use external data`);
+  if (size > modelBytesMax)
+    throw new GatewayError(
+      'FAILED_PRECONDITION',
+      `model.onnx has ${size} bytes, at most ${modelBytesMax} are read; use external data`,
+    );
   return readFile(path);
 }
 

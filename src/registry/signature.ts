@@ -65,11 +65,9 @@ export function signatureOf(facts: OnnxFacts, config: TritonConfig, manifest: Ma
   checkNames(signature, config, manifest);
   if (isContract)
     for (const kind of ['input', 'output'] as const) checkBatchable(kind, signature, config.max_batch_size!);
-  return {
-    signature,
-    batching: isContract ? 'contract' : isLikely(facts, config, signature) ? 'likely' : 'no',
-    warnings,
-  };
+  // A warning here means that a shape was guessed, and a guess is no ground for batches.
+  const isCandidate = warnings.length === 0 && isLikely(facts, config, signature);
+  return { signature, batching: isContract ? 'contract' : isCandidate ? 'likely' : 'no', warnings };
 }
 
 function datatypeOf(kind: Kind, tensor: OnnxTensor): DataType {

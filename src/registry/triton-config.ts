@@ -31,7 +31,7 @@ export interface TritonQueuePolicy {
   readonly max_queue_size?: number;
 }
 
-export interface TritonBatching {
+interface TritonBatching {
   readonly preferred_batch_size?: readonly number[];
   readonly max_queue_delay_microseconds?: number;
   readonly preserve_ordering?: boolean;
@@ -41,7 +41,7 @@ export interface TritonBatching {
   readonly priority_queue_policy?: Readonly<Record<string, TritonQueuePolicy>>;
 }
 
-export interface TritonInstanceGroup {
+interface TritonInstanceGroup {
   readonly name?: string;
   readonly kind?: 'KIND_AUTO' | 'KIND_GPU' | 'KIND_CPU' | 'KIND_MODEL';
   readonly count?: number;

@@ -39,7 +39,7 @@ export interface DirectoryListing {
   readonly ignored: readonly string[];
 }
 
-export const modelFileName = 'model.onnx';
+const modelFileName = 'model.onnx';
 /** In order of precedence. */
 const configNames = ['config.yaml', 'config.yml', 'config.json', 'config.pbtxt'];
 const modelsMax = 100_000;
