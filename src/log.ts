@@ -10,8 +10,9 @@
  * Must not know rooms.
  */
 import { isatty } from 'node:tty';
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
+import { Stdout } from './stdout.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -44,12 +45,12 @@ export interface LogOptions {
 
 const linesPerSecondMax = 10;
 const eventsMax = 1000;
-const bufferedBytesMax = 1 << 20;
 
 export function createLog(options: LogOptions): Log {
   const now = options.now ?? Date.now;
   const isPretty = options.format === 'pretty' || (options.format === 'auto' && isatty(1));
-  const sink = options.write === undefined ? openStdout() : { write: options.write, flush: () => {} };
+  const sink =
+    options.write === undefined ? new Stdout() : { write: options.write, flush: () => {}, takeDropped: () => 0 };
   const limit = new RateLimit();
   let timeForm: 'default' | 'ISO8601' = 'default';
   let muted: readonly LogLevel[] = [];
@@ -59,6 +60,8 @@ export function createLog(options: LogOptions): Log {
     if (!logger.isLevelEnabled(level) || muted.includes(level)) return;
     const suppressed = limit.take(event, now());
     if (suppressed === undefined) return;
+    const dropped = sink.takeDropped();
+    if (dropped > 0) logger.warn({ dropped }, 'log lines dropped');
     const plain = plainFields(fields);
     logger[level](suppressed === 0 ? plain : { ...plain, suppressed }, event);
   }
@@ -103,38 +106,11 @@ function timeOf(ms: number, form: 'default' | 'ISO8601'): string {
 interface Sink {
   write(line: string): void;
   flush(): void;
-}
-
-/** Stdout without waiting for its reader. A stalled reader costs lines beyond the buffer, never the process. */
-function openStdout(): Sink {
-  let retriesLeft = Number.POSITIVE_INFINITY;
-  const stream = destination({
-    dest: 1,
-    sync: false,
-    maxLength: bufferedBytesMax,
-    retryEAGAIN: () => retriesLeft-- > 0,
-  });
-  // Without a listener a closed pipe would end the process that was only telling how it is.
-  stream.on('error', () => {});
-  return {
-    write: (line) => {
-      stream.write(line);
-    },
-    flush: () => {
-      // Each try sleeps for 100 ms, and a process that stops must not wait for whoever reads its log.
-      retriesLeft = 5;
-      try {
-        stream.flushSync();
-      } catch {
-        // The reader is gone: there is nobody left to tell.
-      }
-      retriesLeft = Number.POSITIVE_INFINITY;
-    },
-  };
+  takeDropped(): number;
 }
 
 /** `09:41:03.120 INFO  gateway-1 model ready model=digits version=2`. */
-function prettyLines(sink: Sink): Sink {
+function prettyLines(sink: DestinationStream): DestinationStream {
   const prettify = prettyFactory({
     colorize: isatty(1),
     translateTime: 'SYS:HH:MM:ss.l',
@@ -146,7 +122,7 @@ function prettyLines(sink: Sink): Sink {
       return [name, msg, ...pairs].join(' ');
     },
   });
-  return { write: (line) => sink.write(prettify(line)), flush: () => sink.flush() };
+  return { write: (line) => sink.write(prettify(line)) };
 }
 
 function wordOf(value: unknown): string {

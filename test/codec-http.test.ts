@@ -667,7 +667,7 @@ test('limits hold at the limit and one beyond', () => {
 });
 
 test('nesting beyond the limit is refused wherever it is', () => {
-  const nested = (depth: number) => '['.repeat(depth) + '1' + ']'.repeat(depth);
+  const nested = (depth: number) => `${'['.repeat(depth)}1${']'.repeat(depth)}`;
   assert.deepEqual(elements('FP32', nested(97), 1), [1]);
   for (const body of [
     `{"inputs":[{"name":"X","shape":[1],"datatype":"FP32","data":${nested(120)}}]}`,

@@ -183,7 +183,8 @@ test('replies are compressed only for a caller that accepts it, and only when th
   assert.ok(accepted.body.length < 1000);
   const deflated = await bare(port, { 'grpc-accept-encoding': 'deflate' }, large);
   assert.equal(deflated.encoding, 'deflate');
-  for (const headers of [{}, { 'grpc-accept-encoding': 'identity' }]) {
+  const refusals: Record<string, string>[] = [{}, { 'grpc-accept-encoding': 'identity' }];
+  for (const headers of refusals) {
     const plain = await bare(port, headers, large);
     assert.equal(plain.encoding, 'identity');
     assert.equal(plain.body[0], 0);

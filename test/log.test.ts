@@ -115,7 +115,7 @@ test('no field of any kind makes the log throw, and every line stays small JSON'
     new Error('outer', { cause: new Error('inner') }),
     '\ud800 lone \0 nul',
   ];
-  values.forEach((value, index) => log.info(`event ${index}`, { value }));
+  for (const [index, value] of values.entries()) log.info(`event ${index}`, { value });
   log.info('event top', throwing);
   log.info('event proxy', hostile);
   assert.equal(lines.length, values.length + 2);

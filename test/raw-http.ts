@@ -37,16 +37,19 @@ export function exchange({
     const socket = connect(port, '127.0.0.1');
     let received = Buffer.alloc(0);
     let isClosed = false;
+    const isHead = String(packets[0]).startsWith('HEAD');
     socket.setNoDelay(true);
     const finish = () => {
       clearTimeout(timer);
       socket.destroy();
-      resolve(replyOf(received, isClosed) ?? { status: 0, headers: new Map(), head: '', body: received, isClosed });
+      resolve(
+        replyOf(received, isClosed, isHead) ?? { status: 0, headers: new Map(), head: '', body: received, isClosed },
+      );
     };
     const timer = setTimeout(finish, waitMs);
     socket.on('data', (chunk) => {
       received = Buffer.concat([received, chunk]);
-      if (!untilClosed && replyOf(received, false) !== undefined) finish();
+      if (!untilClosed && replyOf(received, false, isHead) !== undefined) finish();
     });
     socket.on('error', () => {});
     socket.on('close', () => {
@@ -66,12 +69,12 @@ async function writeAll(socket: Socket, packets: readonly (string | Buffer)[], p
 }
 
 /** The first complete answer in `bytes`. */
-function replyOf(bytes: Buffer, isClosed: boolean): RawReply | undefined {
+function replyOf(bytes: Buffer, isClosed: boolean, isHead = false): RawReply | undefined {
   const end = bytes.indexOf('\r\n\r\n');
   if (end === -1) return undefined;
   const head = bytes.toString('latin1', 0, end);
   const status = Number(head.slice(9, 12));
-  if (status === 100) return replyOf(bytes.subarray(end + 4), isClosed);
+  if (status === 100) return replyOf(bytes.subarray(end + 4), isClosed, isHead);
   const headers = new Map<string, string>();
   for (const line of head.split('\r\n').slice(1)) {
     const colon = line.indexOf(':');
@@ -79,7 +82,8 @@ function replyOf(bytes: Buffer, isClosed: boolean): RawReply | undefined {
   }
   const body = bytes.subarray(end + 4);
   const length = Number(headers.get('content-length') ?? 0);
-  if (body.length < length && !isClosed) return undefined;
+  // An answer to HEAD announces a body and has none.
+  if (body.length < length && !isClosed && !isHead) return undefined;
   return { status, headers, head, body: body.subarray(0, length), isClosed };
 }
 

@@ -114,7 +114,10 @@ export function elementsOf(datatype: DataType, source: Uint8Array, offset: numbe
   if (array === undefined) throw new GatewayError('INTERNAL', `no elements for ${datatype}`);
   const start = source.byteOffset + offset;
   if (start % size === 0) return new array(source.buffer, start, length / size);
-  return new array(source.slice(offset, offset + length).buffer, 0, length / size);
+  // Not `source.slice`: that of a Buffer is a view, and its `buffer` the pool that it was cut from.
+  const copy = new Uint8Array(length);
+  copy.set(source.subarray(offset, offset + length));
+  return new array(copy.buffer, 0, length / size);
 }
 
 /** Any typed array as its bytes, without a copy. */

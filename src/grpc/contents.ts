@@ -49,6 +49,9 @@ export function typedFieldOf(datatype: DataType): number {
   return fieldOf[datatype];
 }
 
+/** Fields of contents that bring no element. */
+const emptyRunsMax = 1000;
+
 /** Wire type of one element of each field. */
 const wireTypeOf = [
   -1,
@@ -71,17 +74,20 @@ export function scanContents(reader: WireReader, elementsMax: number): Contents 
   const start = reader.at;
   const counts = [0, 0, 0, 0, 0, 0, 0, 0, 0];
   let total = 0;
+  let empty = 0;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     const field = tag >>> 3;
     if (field > 8) {
-      if (++total > elementsMax) throw tooMany(elementsMax);
+      if (++empty > emptyRunsMax) throw malformed(`more than ${emptyRunsMax} unknown fields in typed contents`);
       reader.skip(tag);
       continue;
     }
-    // A field that holds nothing counts as one, too: it costs as much as an element to walk over.
     const count = countField(reader, field, tag);
     counts[field]! += count;
-    total += count === 0 ? 1 : count;
+    total += count;
+    // No encoder writes runs without elements, so many of them are an attack.
+    if (count === 0 && ++empty > emptyRunsMax)
+      throw malformed(`more than ${emptyRunsMax} empty fields in typed contents`);
     if (total > elementsMax) throw tooMany(elementsMax);
   }
   const end = reader.end;

@@ -70,6 +70,8 @@ type Respond = (status: Partial<grpc.StatusObject> | null, reply?: Buffer) => vo
 const protoDirectory = fileURLToPath(new URL('../../../proto/', import.meta.url));
 /** Chosen: requests beside inference and load are names and settings. */
 const plainBytesMax = 65_536;
+/** Two clocks and a timer meet at a deadline, each exact to about a millisecond. */
+const clockSlackMs = 2;
 const nothing = Buffer.alloc(0);
 const identity = (bytes: Buffer): Buffer => bytes;
 const acceptEncoding = 'grpc-accept-encoding';
@@ -114,12 +116,11 @@ class Listener implements GrpcDoor {
   }
 
   async listen(): Promise<void> {
-    const { host, port } = this.#options;
-    const address = host.includes(':') ? `[${host}]` : host;
+    const address = `${this.#host()}:${this.#options.port}`;
     this.port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(`${address}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+      this.#server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, bound) => {
         if (error === null) resolve(bound);
-        else reject(new GatewayError('UNAVAILABLE', `gRPC port ${address}:${port} cannot be bound`, { cause: error }));
+        else reject(new GatewayError('UNAVAILABLE', `gRPC port ${address} cannot be bound`, { cause: error }));
       });
     });
   }
@@ -133,20 +134,14 @@ class Listener implements GrpcDoor {
     this.#health.setServing(false);
     this.#health.stop();
     for (const stream of this.#streams) stream.drain();
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#force(), graceMs);
-      this.#server.tryShutdown(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    // Without channelz, `forceShutdown` finds no connections, and `drain` only those that nobody has closed before it.
+    this.#server.drain(`${this.#host()}:${this.port}`, graceMs);
+    return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
   }
 
-  /** Without channelz grpc-js finds its connections only by `drain`, not by `forceShutdown`. */
-  #force(): void {
+  #host(): string {
     const { host } = this.#options;
-    this.#server.drain(`${host.includes(':') ? `[${host}]` : host}:${this.port}`, 0);
-    this.#server.forceShutdown();
+    return host.includes(':') ? `[${host}]` : host;
   }
 
   #addInference(service: ServiceDefinition): void {
@@ -172,7 +167,7 @@ class Listener implements GrpcDoor {
     let isAnswered = false;
     call.on('cancelled', () => {
       // A passed deadline is left to whoever holds the request: it has the same deadline and answers with the right reason.
-      if (!isAnswered && this.#plane.now() < deadlineAt - 2) cancellation.cancel();
+      if (!isAnswered && !this.#isOverdue(deadlineAt)) cancellation.cancel();
     });
     inference.run(call.request).then(
       (answer) => {
@@ -188,10 +183,14 @@ class Listener implements GrpcDoor {
       },
       (error: GatewayError) => {
         isAnswered = true;
-        const status = statusFor(error, this.#options.overloadStatus, this.#plane.now() >= deadlineAt);
+        const status = statusFor(error, this.#options.overloadStatus, this.#isOverdue(deadlineAt));
         respond({ ...status, metadata: metadataOf(new ReplyHeaders(this.#headerId(inference), '', '')) });
       },
     );
+  }
+
+  #isOverdue(deadlineAt: number): boolean {
+    return this.#plane.now() >= deadlineAt - clockSlackMs;
   }
 
   #headerId({ requestId }: Inference): string {
@@ -220,7 +219,7 @@ class Listener implements GrpcDoor {
         write: (message) => inOrder(message, (packed) => call.write(packed)),
         end: () => inOrder(nothing, () => call.end()),
         fail: (error) => {
-          const status = statusFor(error, overloadStatus, this.#plane.now() >= terms.deadlineAt);
+          const status = statusFor(error, overloadStatus, this.#isOverdue(terms.deadlineAt));
           inOrder(nothing, () => call.emit('error', status));
         },
       },

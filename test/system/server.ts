@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const cli = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+const built = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 
 export interface LogLine {
   readonly msg: string;
@@ -33,6 +33,10 @@ export interface ServerOptions {
   readonly flags?: readonly string[];
   readonly processes?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** Another build than the one under test. */
+  readonly cli?: string;
+  /** Runs as this user. */
+  readonly uid?: number;
 }
 
 /** Output of a server that is expected not to start. */
@@ -50,13 +54,14 @@ export async function failStart(options: ServerOptions): Promise<{ code: number 
   return { code, stderr, stdout };
 }
 
-function launch({ models, flags = [], processes = 2, env = {} }: ServerOptions): ChildProcess {
+function launch({ models, flags = [], processes = 2, env = {}, cli = built, uid }: ServerOptions): ChildProcess {
   const ports = ['http', 'grpc', 'admin'].flatMap((name) => (flags.includes(`--${name}-port`) ? [] : [`--${name}-port`, '0']));
   const args = ['serve', '--models', models, '--host', '127.0.0.1', '--gateway-processes', String(processes), '--log-format', 'json'];
   if (!flags.includes('--drain-delay-ms')) args.push('--drain-delay-ms', '0');
   return spawn(process.execPath, [cli, ...args, ...ports, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
+    ...(uid === undefined ? {} : { uid, gid: uid }),
   });
 }
 
