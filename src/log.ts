@@ -4,7 +4,7 @@
  *   info(event, fields) → rate limit → plain fields → JSON line, or a coloured line on a terminal → stdout
  *
  * Nothing here may stop or slow what is being logged: fields of any kind are made plain first (deep, cyclic, throwing), lines
- * are written asynchronously from a bounded buffer, and a reader that goes away is ignored. One event name gives at most ten
+ * are written without waiting for their reader, and one that goes away is ignored. One event name gives at most ten
  * lines a second; its next line says how many were left out.
  *
  * Must not know rooms.
@@ -49,7 +49,7 @@ const eventsMax = 1000;
 export function createLog(options: LogOptions): Log {
   const now = options.now ?? Date.now;
   const isPretty = options.format === 'pretty' || (options.format === 'auto' && isatty(1));
-  const sink =
+  const sink: Sink =
     options.write === undefined ? new Stdout() : { write: options.write, flush: () => {}, takeDropped: () => 0 };
   const limit = new RateLimit();
   let timeForm: 'default' | 'ISO8601' = 'default';

@@ -1,15 +1,15 @@
 /**
  * Stdout without waiting for its reader.
  *
- *   write(line) → [ queued, bounded ] → one write at a time on Node's thread pool → stdout
+ *   write(text) → written at once, or → [ queued, bounded ] → tried again every few milliseconds
  *
- * A reader that stalls costs lines beyond the bound, which are counted; one that goes away costs all further lines; neither
- * stops the process. Not pino's own stream: its synchronous flush retries a closed pipe for ever, so that a process whose log
- * reader had gone could not end.
+ * A reader that stalls costs texts beyond the bound, which are counted; one that goes away costs all further ones; neither
+ * stops the process nor its exit. Pipes are written without blocking, because a write that hangs on Node's thread pool hangs
+ * `process.exit`, too; and not by pino's own stream, whose synchronous flush retries a closed pipe for ever.
  *
  * Must not know what is written.
  */
-import { write as writeAsync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 
 const stdout = 1;
 const queuedMax = 1 << 20;
@@ -17,21 +17,26 @@ const retryMs = 20;
 const flushTriesMax = 10;
 
 export class Stdout {
-  #queued: string[] = [];
+  readonly #queued: Buffer[] = [];
   #length = 0;
   #dropped = 0;
-  #isWriting = false;
   #isGone = false;
+
+  constructor() {
+    // Looking at it is enough: Node makes a pipe or socket non-blocking when it opens the stream.
+    void process.stdout;
+  }
 
   write(text: string): void {
     if (this.#isGone) return;
-    if (this.#length + text.length > queuedMax) {
+    const bytes = Buffer.from(text);
+    if (this.#length + bytes.length > queuedMax) {
       this.#dropped++;
       return;
     }
-    this.#queued.push(text);
-    this.#length += text.length;
-    if (!this.#isWriting) this.#next();
+    this.#queued.push(bytes);
+    this.#length += bytes.length;
+    if (this.#queued.length === 1) this.#next();
   }
 
   /** How many texts found no room since this was last asked. */
@@ -43,53 +48,30 @@ export class Stdout {
 
   /** Writes what is queued, before the process exits. A reader that takes nothing is given up on after a moment. */
   flush(): void {
-    // The write under way cannot be waited for, only given the time that it takes when somebody reads.
-    if (this.#isWriting) pause(retryMs);
-    let bytes = this.#takeAll();
-    for (let tries = 0; bytes.length > 0 && !this.#isGone && tries < flushTriesMax; tries++) {
-      try {
-        bytes = bytes.subarray(writeSync(stdout, bytes));
-      } catch (error) {
-        if (!isBusy(error)) this.#isGone = true;
-        else pause(retryMs);
-      }
+    for (let tries = 0; tries < flushTriesMax && !this.#writeQueued(); tries++) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
     }
   }
 
   #next(): void {
-    if (this.#queued.length > 0) this.#send(this.#takeAll());
+    if (!this.#writeQueued()) setTimeout(() => this.#next(), retryMs).unref();
   }
 
-  #send(bytes: Buffer): void {
-    this.#isWriting = true;
-    writeAsync(stdout, bytes, (error, count) => {
-      if (error !== null && isBusy(error)) {
-        setTimeout(() => this.#send(bytes), retryMs);
-        return;
+  /** @returns false when the reader must first make room */
+  #writeQueued(): boolean {
+    while (this.#queued.length > 0) {
+      const bytes = this.#queued[0]!;
+      try {
+        const count = writeSync(stdout, bytes);
+        this.#length -= count;
+        if (count === bytes.length) this.#queued.shift();
+        else this.#queued[0] = bytes.subarray(count);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false;
+        this.#isGone = true;
+        this.#queued.length = 0;
       }
-      if (error === null && count < bytes.length) {
-        this.#send(bytes.subarray(count));
-        return;
-      }
-      this.#isWriting = false;
-      this.#isGone = error !== null;
-      if (this.#isGone) this.#takeAll();
-      else this.#next();
-    });
+    }
+    return true;
   }
-
-  #takeAll(): Buffer {
-    const bytes = Buffer.from(this.#queued.join(''));
-    this.#queued = [];
-    this.#length = 0;
-    return bytes;
-  }
-}
-
-function isBusy(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'EAGAIN';
-}
-
-function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

@@ -11,7 +11,8 @@ import type { DataPlane, InferenceReply, InferenceRequest, Refusal } from '../sr
 import type { BatchPolicy, ModelConfig, Signature, Version } from '../src/core/model.js';
 import type { RelayCall } from '../src/core/relay.js';
 import { bytesOf, type DataType, type Tensor, type TensorSpec, type TypedArray } from '../src/core/tensor.js';
-import { type GrpcDoor, type GrpcOptions, listenGrpc } from '../src/grpc/server.js';
+import type { GrpcOptions } from '../src/grpc/options.js';
+import { type GrpcDoor, listenGrpc } from '../src/grpc/server.js';
 
 const queue = { sizeMax: 100, timeoutMs: 0, timeoutAction: 'REJECT', allowTimeoutOverride: true } as const;
 
@@ -289,7 +290,7 @@ export const defaults: GrpcOptions = {
 };
 
 const loaded = grpc.loadPackageDefinition(
-  loadSync(['inference.proto', 'health.proto'], {
+  loadSync(['inference.proto', 'health.proto', 'reflection.proto'], {
     includeDirs: [fileURLToPath(new URL('../../proto/', import.meta.url))],
     keepCase: true,
     longs: String,
@@ -323,6 +324,7 @@ export class Rig {
   readonly door: GrpcDoor;
   readonly client: Message;
   readonly health: Message;
+  readonly reflection: Message;
 
   constructor(plane: FakePlane, door: GrpcDoor, channel: grpc.ChannelOptions) {
     this.plane = plane;
@@ -331,6 +333,7 @@ export class Rig {
     const credentials = grpc.credentials.createInsecure();
     const { inference } = loaded as Message;
     this.client = new inference.GRPCInferenceService(address, credentials, channel);
+    this.reflection = new (loaded as Message).grpc.reflection.v1.ServerReflection(address, credentials, channel);
     this.health = new (loaded as Message).grpc.health.v1.Health(address, credentials, channel);
   }
 
@@ -346,6 +349,7 @@ export class Rig {
   async close(): Promise<void> {
     this.client.close();
     this.health.close();
+    this.reflection.close();
     await this.door.stop(2000);
   }
 

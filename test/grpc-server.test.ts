@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { compressionAlgorithms, status } from '@grpc/grpc-js';
 import { GatewayError } from '../src/core/errors.js';
 import { listenGrpc } from '../src/grpc/server.js';
-import { defaults, FakePlane, oneInput, Rig, rawOf, simpleRequest } from './grpc-fixture.js';
+import { defaults, FakePlane, type Message, oneInput, Rig, rawOf, simpleRequest } from './grpc-fixture.js';
 
 let rig: Rig;
 before(async () => {
@@ -260,4 +260,36 @@ test('a flood of reset streams does not stop the listener', async () => {
   }
   session.destroy();
   await rig.call('ModelInfer', simpleRequest());
+});
+
+function reflect(one: Rig, question: object, version = 'v1'): Promise<Message> {
+  return new Promise((resolve, reject) => {
+    const method = one.reflection.ServerReflectionInfo;
+    const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+    const call = one.reflection.makeBidiStreamRequest(path, method.requestSerialize, method.responseDeserialize);
+    call.on('error', reject);
+    call.on('data', (message: Message) => {
+      resolve(message);
+      call.end();
+    });
+    call.write(question);
+  });
+}
+
+test('reflection lists the services and describes them, when it is on', async () => {
+  const one = await Rig.open({ hasReflection: true });
+  for (const version of ['v1', 'v1alpha']) {
+    const list = (await reflect(one, { list_services: '*' }, version)).list_services_response;
+    assert.ok(list.service.some(({ name }: { name: string }) => name === 'inference.GRPCInferenceService'));
+  }
+  const symbol = 'inference.GRPCInferenceService.ModelInfer';
+  const found = (await reflect(one, { file_containing_symbol: symbol })).file_descriptor_response;
+  assert.equal(found.file_descriptor_proto.length, 1);
+  const text = found.file_descriptor_proto[0].toString('latin1');
+  for (const name of ['GRPCInferenceService', 'ModelStreamInfer', 'raw_input_contents']) assert.ok(text.includes(name));
+  assert.ok(!text.includes('HealthCheckRequest'));
+  const unknown = await reflect(one, { file_containing_symbol: 'other.Thing' });
+  assert.equal(unknown.error_response.error_code, status.NOT_FOUND);
+  await one.close();
+  await assert.rejects(reflect(rig, { list_services: '*' }), { code: status.UNIMPLEMENTED });
 });

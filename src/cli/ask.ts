@@ -69,7 +69,7 @@ function reasonOf(error: unknown, timeoutMs: number): string {
 }
 
 function parseAnswer(text: string): unknown {
-  const quoted = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN|-?\d{16,}(?![\d.eE])/g, (token) =>
+  const quoted = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN|(?<![\w.+-])-?\d{16,}(?![\d.eE])/g, (token) =>
     token.startsWith('"') ? token : `"${token}"`,
   );
   try {

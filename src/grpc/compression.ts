@@ -18,8 +18,8 @@ const bytesMin = 1024;
 const zlibLevel = { low: 1, medium: 6, high: 9 };
 const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) };
 
-/** The encoding to use for a caller that sent `grpc-accept-encoding: text`; undefined = none. */
-export function encodingFor(text: string): Encoding | undefined {
+/** The encoding to use for a caller that accepts those of `text`; undefined = none. */
+function encodingFor(text: string): Encoding | undefined {
   const accepted = text.split(',').map((name) => name.trim());
   if (accepted.includes('gzip')) return 'gzip';
   return accepted.includes('deflate') ? 'deflate' : undefined;
@@ -38,4 +38,36 @@ export async function compressed(
     return Buffer.prototype.copy.call(this, target, start, from, to);
   };
   return packed;
+}
+
+const acceptEncoding = 'grpc-accept-encoding';
+
+/** What is needed of the library's Metadata. */
+interface Opaque {
+  setOpaque(key: string, value: unknown): void;
+  getOpaque(key: string): unknown;
+}
+
+interface MetadataReader {
+  fromHttp2Headers(headers: Record<string, unknown>): Opaque;
+}
+
+const patched = new WeakSet<MetadataReader>();
+
+/** grpc-js takes `grpc-accept-encoding` away before a handler sees the metadata; from now on it is kept beside them. */
+export function keepAcceptEncoding(metadata: MetadataReader): void {
+  if (patched.has(metadata)) return;
+  patched.add(metadata);
+  const read = metadata.fromHttp2Headers;
+  metadata.fromHttp2Headers = (headers) => {
+    const result = read(headers);
+    const accepted = headers[acceptEncoding];
+    if (accepted !== undefined) result.setOpaque(acceptEncoding, accepted);
+    return result;
+  };
+}
+
+/** The encoding for replies to this caller; undefined = none. */
+export function encodingOf(call: { readonly metadata: Opaque }): Encoding | undefined {
+  return encodingFor(String(call.metadata.getOpaque(acceptEncoding) ?? ''));
 }

@@ -11,49 +11,22 @@
  */
 import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
-import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { GatewayError } from '../core/errors.js';
 import { Cancellation, type DataPlane } from '../core/inference.js';
-import { createCalls, type RelayPolicy, type UnaryCall } from './calls.js';
+import { createCalls, type UnaryCall } from './calls.js';
 import { encodeReply } from './codec.js';
-import { type CompressionLevel, compressed, type Encoding, encodingFor } from './compression.js';
+import { compressed, encodingOf, keepAcceptEncoding } from './compression.js';
 import { gate } from './gate.js';
 import { Health, type Watcher } from './health.js';
 import { Inference, type InferenceOptions } from './infer.js';
+import { channelOptionsOf, type GrpcOptions } from './options.js';
+import { type Decode, decoderOf } from './plain.js';
+import { createReflection } from './reflection.js';
 import { ReplyHeaders } from './reply-headers.js';
-import { decodeRepositoryMessage } from './repository.js';
 import { createIds, isRequestId } from './request-id.js';
 import { InferStream } from './stream.js';
 import { first, peerOf, statusFor, termsOf } from './terms.js';
-import { checkFields, malformed } from './wire.js';
-
-export interface GrpcOptions {
-  readonly host: string;
-  /** 0 = any free one. */
-  readonly port: number;
-  /** After decompression, in both directions. */
-  readonly messageBytesMax: number;
-  /** Elements in typed contents of one message. */
-  readonly typedElementsMax: number;
-  /** BYTES elements of one tensor. */
-  readonly stringsMax: number;
-  /** Calls of one connection at once. */
-  readonly streamsMax: number;
-  /** Requests of one ModelStreamInfer at once. */
-  readonly streamInFlightMax: number;
-  /** ± 10 %, so that connections do not all end together. */
-  readonly connectionAgeMs: number;
-  readonly responseCompression: CompressionLevel;
-  readonly hasReflection: boolean;
-  readonly requestTimeoutMs: number;
-  readonly relayRead: RelayPolicy;
-  readonly relayChange: RelayPolicy;
-  readonly overloadStatus: 429 | 503;
-  /** Milliseconds since 1970. */
-  readonly epochNow: () => number;
-  /** In [0, 1). */
-  readonly random: () => number;
-}
 
 export interface GrpcDoor {
   readonly port: number;
@@ -68,13 +41,10 @@ type Duplex = grpc.ServerDuplexStream<Buffer, Buffer>;
 type Respond = (status: Partial<grpc.StatusObject> | null, reply?: Buffer) => void;
 
 const protoDirectory = fileURLToPath(new URL('../../../proto/', import.meta.url));
-/** Chosen: requests beside inference and load are names and settings. */
-const plainBytesMax = 65_536;
 /** Two clocks and a timer meet at a deadline, each exact to about a millisecond. */
 const clockSlackMs = 2;
 const nothing = Buffer.alloc(0);
 const identity = (bytes: Buffer): Buffer => bytes;
-const acceptEncoding = 'grpc-accept-encoding';
 
 /** @throws GatewayError when the port cannot be bound */
 export async function listenGrpc(plane: DataPlane, options: GrpcOptions): Promise<GrpcDoor> {
@@ -101,9 +71,11 @@ class Listener implements GrpcDoor {
     this.#newId = createIds(options.epochNow, options.random);
     const { typedElementsMax, stringsMax } = options;
     this.#inference = { typedElementsMax, stringsMax, newId: this.#newId, isStopping: () => this.#isStopping };
-    if (options.responseCompression !== 'none') keepAcceptEncoding();
-    this.#server = new grpc.Server(serverOptions(options));
-    const loaded = loadSync(['inference.proto', 'health.proto'], {
+    if (options.responseCompression !== 'none') keepAcceptEncoding(grpc.Metadata);
+    // The library writes what fails to the console as well; what it throws reaches our log.
+    grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+    this.#server = new grpc.Server({ ...channelOptionsOf(options), interceptors: [this.#gated] });
+    const loaded = loadSync(['inference.proto', 'health.proto', 'reflection.proto'], {
       includeDirs: [protoDirectory],
       keepCase: true,
       longs: String,
@@ -113,6 +85,7 @@ class Listener implements GrpcDoor {
     });
     this.#addInference(loaded['inference.GRPCInferenceService'] as ServiceDefinition);
     this.#addHealth(loaded['grpc.health.v1.Health'] as ServiceDefinition);
+    if (options.hasReflection) this.#addReflection(loaded['grpc.reflection.v1.ServerReflection'] as ServiceDefinition);
   }
 
   async listen(): Promise<void> {
@@ -124,6 +97,12 @@ class Listener implements GrpcDoor {
       });
     });
   }
+
+  /** Streams of requests pass the gate. */
+  readonly #gated = (method: { readonly requestStream: boolean }, call: object): grpc.ServerInterceptingCall => {
+    if (method.requestStream) gate(call as Parameters<typeof gate>[0], this.#options.streamInFlightMax);
+    return call as grpc.ServerInterceptingCall;
+  };
 
   setServing(isServing: boolean): void {
     this.#health.setServing(isServing);
@@ -193,8 +172,10 @@ class Listener implements GrpcDoor {
     return this.#plane.now() >= deadlineAt - clockSlackMs;
   }
 
-  #headerId({ requestId }: Inference): string {
-    return isRequestId(requestId) ? requestId : this.#newId();
+  #headerId({ requestId, message }: Inference): string {
+    // Only the id of a body can be unfit for a header.
+    if (message?.id === '' || isRequestId(requestId)) return requestId;
+    return this.#newId();
   }
 
   async #respondCompressed(call: Unary, respond: Respond, headers: ReplyHeaders, reply: Buffer): Promise<void> {
@@ -250,7 +231,7 @@ class Listener implements GrpcDoor {
   }
 
   /** A unary call beside inference. */
-  #plain(answer: UnaryCall, decode: (bytes: Buffer) => object): (call: Unary, respond: Respond) => Promise<void> {
+  #plain(answer: UnaryCall, decode: Decode): (call: Unary, respond: Respond) => Promise<void> {
     return async (call, respond) => {
       try {
         const reply = await answer(decode(call.request), peerOf(call));
@@ -284,63 +265,34 @@ class Listener implements GrpcDoor {
       }) as grpc.UntypedHandleCall,
     });
   }
-}
 
-function serverOptions(options: GrpcOptions): grpc.ServerOptions {
-  return {
-    'grpc.max_receive_message_length': options.messageBytesMax,
-    'grpc.max_send_message_length': options.messageBytesMax,
-    'grpc.max_concurrent_streams': options.streamsMax,
-    'grpc.keepalive_time_ms': 60_000,
-    'grpc.keepalive_timeout_ms': 20_000,
-    'grpc.keepalive_permit_without_calls': 1,
-    'grpc.max_connection_age_ms': options.connectionAgeMs,
-    'grpc.max_connection_age_grace_ms': 30_000,
-    'grpc.max_connection_idle_ms': 300_000,
-    'grpc-node.max_session_memory': 64,
-    'grpc.enable_channelz': 0,
-    interceptors: [
-      (method, call) => {
-        if (method.requestStream) gate(call as never, options.streamInFlightMax);
-        return call as grpc.ServerInterceptingCall;
-      },
-    ],
-  };
-}
-
-/** Decodes the requests of a method; what cannot be decoded is INVALID_ARGUMENT. */
-function decoderOf(name: string, method: MethodDefinition<object, object>): (bytes: Buffer) => object {
-  if (name === 'RepositoryModelLoad' || name === 'RepositoryModelUnload') return decodeRepositoryMessage;
-  return (bytes) => {
-    checkFields(bytes, plainBytesMax);
-    try {
-      return method.requestDeserialize(bytes);
-    } catch (thrown) {
-      throw malformed(thrown instanceof Error ? thrown.message : 'invalid message');
+  /** Under both names of the protocol: their messages are the same. */
+  #addReflection(service: ServiceDefinition): void {
+    const method = service.ServerReflectionInfo!;
+    const names = ['inference.GRPCInferenceService', 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
+    const answer = createReflection(names, method.requestType.fileDescriptorProtos);
+    const decode = decoderOf('ServerReflectionInfo', method);
+    const handler = (call: grpc.ServerDuplexStream<Buffer, object>): void => {
+      call.on('data', (bytes: Buffer) => {
+        try {
+          call.write(answer(decode(bytes)));
+        } catch (thrown) {
+          call.emit('error', statusFor(GatewayError.from(thrown), 429, true));
+        }
+      });
+      call.on('end', () => call.end());
+    };
+    for (const version of ['v1', 'v1alpha']) {
+      const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+      const definition = { ServerReflectionInfo: { ...method, path, requestDeserialize: identity } };
+      this.#server.addService(definition as grpc.ServiceDefinition, {
+        ServerReflectionInfo: handler as grpc.UntypedHandleCall,
+      });
     }
-  };
+  }
 }
 
 /** Headers in the place of a Metadata. */
 function metadataOf(headers: ReplyHeaders): grpc.Metadata {
   return headers as unknown as grpc.Metadata;
-}
-
-let isAcceptEncodingKept = false;
-
-/** grpc-js takes `grpc-accept-encoding` away before a handler sees the metadata; this keeps it beside them. */
-function keepAcceptEncoding(): void {
-  if (isAcceptEncodingKept) return;
-  isAcceptEncodingKept = true;
-  const read = grpc.Metadata.fromHttp2Headers;
-  grpc.Metadata.fromHttp2Headers = (headers) => {
-    const metadata = read(headers);
-    const accepted = headers[acceptEncoding];
-    if (accepted !== undefined) metadata.setOpaque(acceptEncoding, accepted);
-    return metadata;
-  };
-}
-
-function encodingOf(call: { readonly metadata: grpc.Metadata }): Encoding | undefined {
-  return encodingFor(String(call.metadata.getOpaque(acceptEncoding) ?? ''));
 }

@@ -36,12 +36,13 @@ export interface BodyFault {
 
 const chunksMax = 65_536;
 const firstBytes = 64 * 1024;
+const empty = Buffer.alloc(0);
 
 export class BodyBuffer {
   readonly #budget: ByteBudget;
   readonly #bytesMax: number;
   readonly #isChunked: boolean;
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes = empty;
   #length = 0;
   #chunks = 0;
   #held = 0;
@@ -85,7 +86,7 @@ export class BodyBuffer {
   release(): void {
     this.#budget.give(this.#held);
     this.#held = 0;
-    this.#bytes = Buffer.alloc(0);
+    this.#bytes = empty;
     this.#length = 0;
   }
 }

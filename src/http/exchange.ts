@@ -24,6 +24,11 @@ export interface Wire {
   receive(): void;
   /** Sends the answer and calls `over` when it is gone, `progress` while it goes. Called once at most. */
   send(answer: HttpResponse, isLast: boolean): void;
+  /**
+   * Calls `answer`, and sees to it that nothing else on this connection is served. Where doubtful framing ends, the next
+   * request may be a smuggled one.
+   */
+  refuse(answer: () => void): void;
   /** Ends the connection, and calls `over`. */
   disconnect(): void;
 }
@@ -75,9 +80,10 @@ export class Exchange implements HttpRequest {
 
   begin(): void {
     try {
-      const refused = checkHead(this.path, this.#headers) ?? (this.#traffic.isClosing ? shuttingDown() : undefined);
-      if (refused === undefined) this.#decide(this.#traffic.route(this));
-      else this.#answer(refused);
+      const refused = checkHead(this.path, this.#headers);
+      if (refused !== undefined) this.#wire.refuse(() => this.#answer(refused));
+      else if (this.#traffic.isClosing) this.#answer(shuttingDown());
+      else this.#decide(this.#traffic.route(this));
     } catch (thrown) {
       this.#fail(thrown);
     }

@@ -7,7 +7,7 @@
  * Must not know URLs or JSON.
  */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Exchange, type Wire } from './exchange.js';
 import { cleanValue, headerBytesMax, refusal } from './framing.js';
@@ -32,8 +32,20 @@ export function listenNode(route: Route, options: HttpOptions): Promise<Door> {
   });
   // Headers beyond such a limit would vanish without a word; they are counted instead.
   server.maxHeadersCount = 0;
-  const accept = (request: IncomingMessage, response: ServerResponse) =>
-    new NodeWire(traffic, request, response).begin();
+  const connections = new WeakMap<Socket, Connection>();
+  const accept = (request: IncomingMessage, response: ServerResponse) => {
+    const connection = connections.get(request.socket);
+    if (connection !== undefined && !connection.isEnding)
+      new NodeWire(traffic, connection, { request, response }).begin();
+  };
+  server.on('connection', (socket) => {
+    const connection: Connection = { open: new Set(), isEnding: false };
+    connections.set(socket, connection);
+    // An answer that waits behind another one is never told that its socket is gone.
+    socket.on('close', () => {
+      for (const exchange of connection.open) exchange.over();
+    });
+  });
   server.on('request', accept);
   server.on('checkContinue', accept);
   server.on('clientError', refuseSocket);
@@ -93,14 +105,24 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Duplex): void {
   socket.end(`${head}\r\n\r\n${body}`, () => socket.destroy());
 }
 
+/** What is known of a socket. */
+interface Connection {
+  readonly open: Set<Exchange>;
+  /** Its last answer is given: what is pipelined behind is not served. */
+  isEnding: boolean;
+}
+
 class NodeWire implements Wire {
+  readonly #connection: Connection;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #exchange: Exchange;
 
-  constructor(traffic: Traffic, request: IncomingMessage, response: ServerResponse) {
+  constructor(traffic: Traffic, connection: Connection, pair: { request: IncomingMessage; response: ServerResponse }) {
+    const { request, response } = pair;
     const url = request.url ?? '';
     const mark = url.indexOf('?');
+    this.#connection = connection;
     this.#request = request;
     this.#response = response;
     this.#exchange = new Exchange(traffic, this, {
@@ -112,10 +134,14 @@ class NodeWire implements Wire {
   }
 
   begin(): void {
-    this.#response.on('close', () => this.#exchange.over());
+    this.#connection.open.add(this.#exchange);
+    this.#response.on('close', () => {
+      this.#connection.open.delete(this.#exchange);
+      this.#exchange.over();
+    });
     this.#request.on('error', () => {});
     if (this.#request.httpVersion === '1.1') this.#exchange.begin();
-    else this.send(refusal(505, 'HTTP Version Not Supported'), true);
+    else this.refuse(() => this.send(refusal(505, 'HTTP Version Not Supported'), true));
   }
 
   get peer(): string {
@@ -129,6 +155,11 @@ class NodeWire implements Wire {
     this.#request.on('end', () => this.#exchange.takeEnd());
   }
 
+  refuse(answer: () => void): void {
+    this.#connection.isEnding = true;
+    answer();
+  }
+
   disconnect(): void {
     this.#request.socket.destroy();
   }
@@ -138,7 +169,10 @@ class NodeWire implements Wire {
     const headers: string[] = [];
     for (const [name, value] of answer.headers) headers.push(name, cleanValue(value));
     headers.push('Content-Length', String(bytes.length));
-    if (isLast) headers.push('Connection', 'close');
+    if (isLast) {
+      headers.push('Connection', 'close');
+      this.#connection.isEnding = true;
+    }
     if (!this.#exchange.hold(bytes.length)) {
       this.disconnect();
       return;

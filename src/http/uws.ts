@@ -117,6 +117,12 @@ class UwsWire implements Wire {
     });
   }
 
+  refuse(answer: () => void): void {
+    // The parser reads on after an answer, but closes the connection when a request follows one that has none yet. So the
+    // answer waits until the whole packet has been read.
+    setImmediate(answer);
+  }
+
   abort(): void {
     this.#response = undefined;
     this.exchange?.over();

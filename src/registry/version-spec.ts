@@ -151,13 +151,13 @@ function linesOf(text: string, file: string): readonly string[] {
   return lines;
 }
 
-/** `extra.properties` of the manifest: text by name. */
+/** Shown in the metadata: `extra.properties` of the manifest, text by name, and the class labels as a JSON array. */
 function propertiesOf(manifest: Manifest | undefined): Readonly<Record<string, string>> {
-  const properties = manifest?.extra?.properties;
-  if (typeof properties !== 'object' || properties === null) return {};
-  return Object.fromEntries(
-    Object.entries(properties).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  const labels = manifest?.semantics?.labels;
+  const written = Object.entries(manifest?.extra?.properties ?? {}).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string',
   );
+  return { ...(labels === undefined ? {} : { labels: JSON.stringify(labels) }), ...Object.fromEntries(written) };
 }
 
 function unusedOf(config: TritonConfig): string[] {
