@@ -81,7 +81,9 @@ export async function checkModels(config: Config): Promise<Problem[]> {
     if (models.length === 0) problems.push({ where: config.models.path, message: noModels });
     for (const { name, wanted } of models) {
       for (const { version } of wanted) {
-        await repository.admit({ model: name, version }).catch((error: Error) => problems.push({ where: nameOf({ model: name, version }), message: error.message }));
+        await repository
+          .admit({ model: name, version })
+          .catch((error: Error) => problems.push({ where: nameOf({ model: name, version }), message: error.message }));
       }
     }
   } catch (error) {
@@ -191,7 +193,12 @@ class Control {
   readonly #statistics = new StatisticsRoom();
   readonly #logging: LogRoom;
   readonly #tracing = new TraceRoom(() => {});
-  readonly #counts = { swaps: 0, restarts: new Map<string, number>(), loads: new Map<string, number>(), failures: new Map<string, number>() };
+  readonly #counts = {
+    swaps: 0,
+    restarts: new Map<string, number>(),
+    loads: new Map<string, number>(),
+    failures: new Map<string, number>(),
+  };
   #table: RouteTable = emptyTable;
   #listening: Listening | undefined;
   #stopped: ((code: number) => void) | undefined;
@@ -259,7 +266,10 @@ class Control {
     this.#checkServed();
     await this.#openAdmin();
     this.#fleet.listen();
-    this.#log.info('started', { models: Object.keys(this.#table.routes).length, tookMs: Math.round(now() - startedAt) });
+    this.#log.info('started', {
+      models: Object.keys(this.#table.routes).length,
+      tookMs: Math.round(now() - startedAt),
+    });
   }
 
   /** A server without a single model is a mistake, unless models are to be loaded by calls. */
@@ -293,7 +303,8 @@ class Control {
         if (refusal !== undefined) return responseOf(refusal);
         return {
           consume: async (body) => responseOf(await admin.answer(asked, body)),
-          refuse: (status, error) => responseOf({ status, contentType: 'application/json', body: JSON.stringify({ error: error.message }) }),
+          refuse: (status, error) =>
+            responseOf({ status, contentType: 'application/json', body: JSON.stringify({ error: error.message }) }),
         };
       },
       {
@@ -373,7 +384,11 @@ class Control {
 
   #ownFamilies(): Family[] {
     const states = this.#fleet.states();
-    const info = { version: packageVersion, http_engine: this.#listening?.httpEngine ?? '', onnxruntime: this.#listening?.onnxruntime ?? '' };
+    const info = {
+      version: packageVersion,
+      http_engine: this.#listening?.httpEngine ?? '',
+      onnxruntime: this.#listening?.onnxruntime ?? '',
+    };
     const counted = (name: string, help: string, label: string, counts: ReadonlyMap<string, number>): Family => ({
       name,
       help,
@@ -394,7 +409,12 @@ class Control {
         type: 'gauge',
         series: Array.from(this.#registry.records(), ({ id, state }) => ({ labels: { ...id, state }, value: 1 })),
       },
-      counted('sluice_process_restarts_total', 'Gateway processes that ended unasked, by reason.', 'reason', this.#counts.restarts),
+      counted(
+        'sluice_process_restarts_total',
+        'Gateway processes that ended unasked, by reason.',
+        'reason',
+        this.#counts.restarts,
+      ),
       counted('sluice_model_loads_total', 'Versions that became ready, by model.', 'model', this.#counts.loads),
       counted('sluice_model_load_failures_total', 'Versions that did not, by state.', 'reason', this.#counts.failures),
     ];
@@ -431,7 +451,12 @@ class Control {
         if (event.restartMs === undefined) return;
         count(this.#counts.restarts, event.reason);
         const { process: number, pid, reason, restartMs } = event;
-        return this.#log.error('gateway.exit', { process: number, gatewayPid: pid, reason, restartMs: Math.round(restartMs) });
+        return this.#log.error('gateway.exit', {
+          process: number,
+          gatewayPid: pid,
+          reason,
+          restartMs: Math.round(restartMs),
+        });
       }
     }
   }
@@ -442,7 +467,9 @@ class Control {
     this.#log.info('gateway.ready', {
       process: number,
       gatewayPid: pid,
-      ...(listening.httpPort === undefined ? {} : { http: `http://${http.host}:${listening.httpPort}`, engine: listening.httpEngine }),
+      ...(listening.httpPort === undefined
+        ? {}
+        : { http: `http://${http.host}:${listening.httpPort}`, engine: listening.httpEngine }),
       ...(listening.grpcPort === undefined ? {} : { grpc: `${grpc.host}:${listening.grpcPort}` }),
       tookMs: Math.round(tookMs),
     });
@@ -483,11 +510,22 @@ function configOf(parameters: Readonly<Record<string, unknown>>): string | undef
   for (const [key, value] of Object.entries(parameters)) {
     if (key.startsWith('file:')) throw new GatewayError('PERMISSION_DENIED', 'file override is not allowed');
     if (key !== 'config') throw new GatewayError('INVALID_ARGUMENT', `Unrecognized load parameter '${key}'`);
-    if (typeof value !== 'string') throw new GatewayError('INVALID_ARGUMENT', `load parameter 'config' must be a string`);
+    if (typeof value !== 'string')
+      throw new GatewayError('INVALID_ARGUMENT', `load parameter 'config' must be a string`);
   }
   return parameters.config as string | undefined;
 }
 
-function responseOf({ status, contentType, body, headers = [] }: { status: number; contentType: string; body: string; headers?: readonly (readonly [string, string])[] }) {
+function responseOf({
+  status,
+  contentType,
+  body,
+  headers = [],
+}: {
+  status: number;
+  contentType: string;
+  body: string;
+  headers?: readonly (readonly [string, string])[];
+}) {
   return { status, headers: [['Content-Type', contentType], ...headers] as [string, string][], body };
 }

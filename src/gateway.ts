@@ -26,10 +26,10 @@ import { openVersion } from './engine/version.js';
 import { type GrpcDoor, listenGrpc } from './grpc/server.js';
 import { createApi } from './http/api.js';
 import { type Door, listenHttp } from './http/transport.js';
-import { errorOf, failureOf, type FromGateway, post, type Snapshot, type ToGateway } from './ipc.js';
+import { errorOf, type FromGateway, failureOf, post, type Snapshot, type ToGateway } from './ipc.js';
 import { createLog, type Log } from './log.js';
-import { createMetrics } from './observe/metrics.js';
 import { watchLoop } from './observe/loop-lag.js';
+import { createMetrics } from './observe/metrics.js';
 import { Router } from './routing/router.js';
 
 const now = () => performance.now();
@@ -132,7 +132,8 @@ class Gateway {
       infer: router.infer,
       refuse: (refusal) => {
         const { error } = refusal;
-        if (error.code === 'INTERNAL') this.#log.error('request.failed', { error: error.message, cause: String(error.cause) });
+        if (error.code === 'INTERNAL')
+          this.#log.error('request.failed', { error: error.message, cause: String(error.cause) });
         router.refuse(refusal);
       },
       relay: this.#control.ask,
@@ -152,7 +153,12 @@ class Gateway {
       case 'listen':
         return void this.#listen();
       case 'ping':
-        return this.#control.send({ kind: 'pong', seq: message.seq, snapshot: this.#snapshot(), used: this.#router.takeUsed() });
+        return this.#control.send({
+          kind: 'pong',
+          seq: message.seq,
+          snapshot: this.#snapshot(),
+          used: this.#router.takeUsed(),
+        });
       case 'settings':
         return this.#log.setLevel(message.settings.logLevel);
       case 'stop':
@@ -191,7 +197,8 @@ class Gateway {
   async #listen(): Promise<void> {
     const { http, grpc } = this.#config;
     try {
-      if (http.enabled) this.#http = await listenHttp(createApi(this.#plane, apiOptionsOf(this.#config)), httpOptionsOf(this.#config));
+      if (http.enabled)
+        this.#http = await listenHttp(createApi(this.#plane, apiOptionsOf(this.#config)), httpOptionsOf(this.#config));
       if (grpc.enabled) this.#grpc = await listenGrpc(this.#plane, grpcOptionsOf(this.#config));
     } catch (error) {
       return this.#control.send({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });

@@ -39,8 +39,9 @@ export class Stdout {
     if (this.#queued.length === 1) this.#next();
   }
 
-  /** How many texts found no room since this was last asked. */
+  /** How many texts found no room since this was last asked; 0 while there would be none for saying so, either. */
   takeDropped(): number {
+    if (this.#length > queuedMax / 2) return 0;
     const dropped = this.#dropped;
     this.#dropped = 0;
     return dropped;

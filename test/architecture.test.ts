@@ -19,7 +19,13 @@ const textOf = new Map(files.map((file) => [file, readFileSync(join(source, file
 
 /** What a file imports: files of ours by their path below src, packages by their name, node's own with `node:`. */
 function importsOf(file: string): string[] {
-  const found = [...textOf.get(file)!.matchAll(/^\s*(?:import|export)\b[^'"]*?from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|^import\s*['"]([^'"]+)['"]/gm)];
+  const found = [
+    ...textOf
+      .get(file)!
+      .matchAll(
+        /^\s*(?:import|export)\b[^'"]*?from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|^import\s*['"]([^'"]+)['"]/gm,
+      ),
+  ];
   return found.map((match) => {
     const name = (match[1] ?? match[2] ?? match[3])!;
     if (!name.startsWith('.')) return name;
@@ -89,7 +95,9 @@ test('no chain of imports leads from the gateway to a control room', () => {
 });
 
 test('no chain of imports leads from control to the engine, the routing, gRPC or the observers', () => {
-  const found = [...reachable('control.ts')].filter((file) => ['engine', 'routing', 'grpc', 'observe'].includes(roomOf(file)));
+  const found = [...reachable('control.ts')].filter((file) =>
+    ['engine', 'routing', 'grpc', 'observe'].includes(roomOf(file)),
+  );
   assert.deepEqual(found, []);
 });
 
@@ -103,7 +111,10 @@ test('a native or protocol package is imported in one place', () => {
     for (const name of importsOf(file)) {
       const allowed = onlyIn[name];
       if (allowed === undefined) continue;
-      assert.ok(allowed.some((place) => file === place || (place.endsWith('/') && file.startsWith(place))), `${file} imports ${name}`);
+      assert.ok(
+        allowed.some((place) => file === place || (place.endsWith('/') && file.startsWith(place))),
+        `${file} imports ${name}`,
+      );
     }
   }
 });

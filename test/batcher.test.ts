@@ -1,18 +1,28 @@
 /** The queue in front of a version: when a batch is cut, of whom, and how everybody is answered. No clock, no threads. */
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { Batcher, type BatcherOptions, type Entry, type LaneKind, waitUs } from '../src/engine/batcher.js';
-import { Cores } from '../src/engine/cores.js';
-import { GatewayError } from '../src/core/errors.js';
+import type { GatewayError } from '../src/core/errors.js';
 import { Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
 import type { BatchPolicy, Version } from '../src/core/model.js';
+import { Batcher, type BatcherOptions, type Entry, type LaneKind, waitUs } from '../src/engine/batcher.js';
+import { Cores } from '../src/engine/cores.js';
 
 const timing = { queueMs: 0, inputMs: 0, inferMs: 0, outputMs: 0, batchRows: 0 };
 const reply: InferenceReply = { version: { model: 'm', version: '1' }, outputs: [], timing };
 
 function policy(change: Partial<BatchPolicy> = {}): BatchPolicy {
   const queue = { sizeMax: 1000, timeoutMs: 0, timeoutAction: 'REJECT' as const, allowTimeoutOverride: true };
-  return { rowsMax: 8, isContract: false, preferredRows: [], delayUs: 0, queue, priorityLevels: 0, defaultPriority: 0, levels: {}, ...change };
+  return {
+    rowsMax: 8,
+    isContract: false,
+    preferredRows: [],
+    delayUs: 0,
+    queue,
+    priorityLevels: 0,
+    defaultPriority: 0,
+    levels: {},
+    ...change,
+  };
 }
 
 function request(change: Partial<InferenceRequest> = {}): InferenceRequest {
@@ -65,7 +75,11 @@ function bench(change: Partial<BatcherOptions> = {}) {
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
-const codeOf = (promise: Promise<unknown>) => promise.then(() => 'OK', (error: GatewayError) => error.code);
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'OK',
+    (error: GatewayError) => error.code,
+  );
 
 test('a lone request on an idle process goes in the same loop turn', async () => {
   const { batcher, runs } = bench();
@@ -80,7 +94,10 @@ test('requests that arrive in one loop turn share a batch', async () => {
   const { batcher, runs } = bench();
   for (let i = 0; i < 5; i++) void batcher.infer(request(), '');
   await turn();
-  assert.deepEqual(runs.map(({ batch }) => batch.length), [5]);
+  assert.deepEqual(
+    runs.map(({ batch }) => batch.length),
+    [5],
+  );
 });
 
 test('while the lane is busy requests gather, and the next batch takes as many rows as are allowed', async () => {
@@ -94,28 +111,40 @@ test('while the lane is busy requests gather, and the next batch takes as many r
   await turn();
   runs[1]!.finish();
   await turn();
-  assert.deepEqual(runs.map(({ batch }) => batch.length), [1, 8, 2]);
+  assert.deepEqual(
+    runs.map(({ batch }) => batch.length),
+    [1, 8, 2],
+  );
 });
 
 test('requests of unlike shapes are never in one batch', async () => {
   const { batcher, runs } = bench({ threads: 9, cores: new Cores(9) });
   for (const bucket of ['a', 'b', 'a', 'c', 'b']) void batcher.infer(request(), bucket);
   await turn();
-  assert.deepEqual(runs.map(({ batch }) => batch.map(({ bucket }) => bucket).join('')), ['aa', 'bb', 'c']);
+  assert.deepEqual(
+    runs.map(({ batch }) => batch.map(({ bucket }) => bucket).join('')),
+    ['aa', 'bb', 'c'],
+  );
 });
 
 test('a request without a bucket runs alone', async () => {
   const { batcher, runs } = bench({ threads: 3, cores: new Cores(3) });
   for (let i = 0; i < 3; i++) void batcher.infer(request(), undefined);
   await turn();
-  assert.deepEqual(runs.map(({ batch }) => batch.length), [1, 1, 1]);
+  assert.deepEqual(
+    runs.map(({ batch }) => batch.length),
+    [1, 1, 1],
+  );
 });
 
 test('rows are counted, not requests', async () => {
   const { batcher, runs } = bench();
   for (const rows of [3, 3, 3, 2]) void batcher.infer(request({ rows }), '');
   await turn();
-  assert.deepEqual(runs[0]!.batch.map(({ rows }) => rows), [3, 3, 2]);
+  assert.deepEqual(
+    runs[0]!.batch.map(({ rows }) => rows),
+    [3, 3, 2],
+  );
 });
 
 test('short runs happen inline, longer ones on a thread', async () => {
@@ -123,7 +152,10 @@ test('short runs happen inline, longer ones on a thread', async () => {
   for (const rows of [1, 1, 1]) void batcher.infer(request({ rows }), '');
   void batcher.infer(request({ rows: 4 }), '');
   await turn();
-  assert.deepEqual(runs.map(({ lane, batch }) => `${lane} ${batch.length}`), ['inline 2', 'inline 1', 'thread 1']);
+  assert.deepEqual(
+    runs.map(({ lane, batch }) => `${lane} ${batch.length}`),
+    ['inline 2', 'inline 1', 'thread 1'],
+  );
 });
 
 test('a full queue answers RESOURCE_EXHAUSTED at once and says when to come back', async () => {
@@ -198,7 +230,10 @@ test('timeout action DELAY moves a request behind the others instead of refusing
     await turn();
     runs[1]!.finish();
     await turn();
-    assert.deepEqual(runs.map(({ batch }) => batch[0]!.request.id), ['running', 'new', 'old']);
+    assert.deepEqual(
+      runs.map(({ batch }) => batch[0]!.request.id),
+      ['running', 'new', 'old'],
+    );
   } finally {
     mock.timers.reset();
   }
@@ -262,7 +297,10 @@ test('a higher priority goes first, and waiting long enough makes up for it', as
     runs[at]!.finish();
     await turn();
   }
-  assert.deepEqual(runs.map(({ batch }) => batch[0]!.request.id), ['running', 'high', 'default', 'low', 'high later']);
+  assert.deepEqual(
+    runs.map(({ batch }) => batch[0]!.request.id),
+    ['running', 'high', 'default', 'low', 'high later'],
+  );
 });
 
 test('the first of two versions to ask gets the core, a background one only when no primary wants it', async () => {
@@ -313,7 +351,10 @@ test('a delay holds the batch back until it is full', async () => {
   assert.equal(runs.length, 0);
   void batcher.infer(request(), '');
   await turn();
-  assert.deepEqual(runs.map(({ batch }) => batch.length), [8]);
+  assert.deepEqual(
+    runs.map(({ batch }) => batch.length),
+    [8],
+  );
 });
 
 test('a batch takes the largest preferred size that the queue fills', async () => {
@@ -322,7 +363,10 @@ test('a batch takes the largest preferred size that the queue fills', async () =
   await turn();
   runs[0]!.finish();
   await turn();
-  assert.deepEqual(runs.map(({ batch }) => batch.length), [4, 1]);
+  assert.deepEqual(
+    runs.map(({ batch }) => batch.length),
+    [4, 1],
+  );
 });
 
 test('everybody is answered exactly once in any mix of requests, cancellations and runs', async () => {
@@ -336,7 +380,9 @@ test('everybody is answered exactly once in any mix of requests, cancellations a
   let finished = 0;
   for (let i = 0; i < 500; i++) {
     const cancellation = new Cancellation();
-    answers.push(codeOf(batcher.infer(request({ cancellation, rows: 1 + Math.floor(random() * 4) }), random() < 0.5 ? 'a' : 'b')));
+    answers.push(
+      codeOf(batcher.infer(request({ cancellation, rows: 1 + Math.floor(random() * 4) }), random() < 0.5 ? 'a' : 'b')),
+    );
     if (random() < 0.2) setImmediate(() => cancellation.cancel());
     if (random() < 0.3) {
       await turn();

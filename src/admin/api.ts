@@ -63,7 +63,10 @@ export class Admin {
     const { token, isMetricsOpen } = this.#options;
     const isOpen = healthPaths.includes(path) || (isMetricsOpen && path === '/metrics');
     if (isOpen || mayPass(token, authorization)) return undefined;
-    return { ...failure(new GatewayError('UNAUTHENTICATED', 'expected "Authorization: Bearer <token>"')), headers: [['WWW-Authenticate', 'Bearer']] };
+    return {
+      ...failure(new GatewayError('UNAUTHENTICATED', 'expected "Authorization: Bearer <token>"')),
+      headers: [['WWW-Authenticate', 'Bearer']],
+    };
   }
 
   async answer(request: AdminRequest, body: Uint8Array): Promise<AdminReply> {
@@ -77,15 +80,29 @@ export class Admin {
   async #route({ method, path }: AdminRequest, body: Uint8Array): Promise<AdminReply> {
     const { metrics, served, jsonText } = this.#options;
     if (healthPaths.includes(path)) return this.#health(path);
-    if (path === '/metrics') return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: await metrics() };
+    if (path === '/metrics')
+      return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: await metrics() };
     if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText({ models: served() }) };
     if (!path.startsWith('/v2/')) return failure(new GatewayError('NOT_FOUND', 'Not Found'));
-    if (method !== 'GET' && method !== 'POST') return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'GET, POST']] };
+    if (method !== 'GET' && method !== 'POST')
+      return {
+        status: 405,
+        contentType: json,
+        body: '{"error":"Method Not Allowed"}',
+        headers: [['Allow', 'GET, POST']],
+      };
     const call = relayOf(method, segmentsOf(path), bodyOf(body));
     if (call === undefined) return failure(new GatewayError('NOT_FOUND', 'Not Found'));
-    if (method === 'GET' && isChange(call)) return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'POST']] };
+    if (method === 'GET' && isChange(call))
+      return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'POST']] };
     const value = await this.#options.relay(call);
-    return { status: 200, contentType: json, body: jsonText(value ?? (call.call === 'load' || call.call === 'unload' ? { name: call.model, [call.call]: true } : {})) };
+    return {
+      status: 200,
+      contentType: json,
+      body: jsonText(
+        value ?? (call.call === 'load' || call.call === 'unload' ? { name: call.model, [call.call]: true } : {}),
+      ),
+    };
   }
 
   #health(path: string): AdminReply {

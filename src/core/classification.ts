@@ -22,7 +22,8 @@ export function classify(tensor: Tensor, k: number, isBatched: boolean, labels: 
   if (!Number.isSafeInteger(k) || k < 1) throw new GatewayError('INTERNAL', `classification of ${k} classes`);
   const rows = isBatched ? tensor.shape[0]! : 1;
   const classes = rows === 0 ? 0 : tensor.data.length / rows;
-  if (classes > classesMax) throw invalid(`output '${tensor.name}' has ${classes} classes, at most ${classesMax} can be ranked`);
+  if (classes > classesMax)
+    throw invalid(`output '${tensor.name}' has ${classes} classes, at most ${classesMax} can be ranked`);
   const kept = Math.min(k, classes);
   const data: string[] = [];
   for (let row = 0; row < rows; row++) {

@@ -8,7 +8,7 @@
  */
 import { invalid } from './errors.js';
 import type { Infer } from './inference.js';
-import { bytesOf, countOf, type DataType, isDataType, shapeText, type TensorSpec } from './tensor.js';
+import { bytesOf, isDataType, shapeText, type TensorSpec } from './tensor.js';
 
 export interface VersionId {
   readonly model: string;
@@ -151,7 +151,9 @@ export function checkedCount(input: string, shape: readonly (number | bigint)[],
   let count = 1n;
   for (const dimension of shape) {
     if (BigInt(dimension) > maxInt64) {
-      throw invalid(`invalid shape for input '${input}': shape ${shapeText(shape)} contains one or more invalid dimensions`);
+      throw invalid(
+        `invalid shape for input '${input}': shape ${shapeText(shape)} contains one or more invalid dimensions`,
+      );
     }
     count *= BigInt(dimension);
   }
@@ -234,7 +236,8 @@ function checkRows(version: Expectation, heads: readonly TensorHead[]): number {
   let rows = 1;
   for (let i = 0; i < heads.length; i++) {
     const { name, shape } = heads[i]!;
-    if (shape.length === 0) throw invalid(`input '${name}' has no shape but model requires batch dimension for '${model}'`);
+    if (shape.length === 0)
+      throw invalid(`input '${name}' has no shape but model requires batch dimension for '${model}'`);
     if (i === 0) rows = shape[0]!;
     else if (shape[0] !== rows) throw invalid(`input '${name}' batch size does not match other inputs for '${model}'`);
   }
@@ -264,10 +267,7 @@ function checkTensor(version: Expectation, spec: TensorSpec, head: TensorHead): 
 
 /** The error of a tensor whose bytes are not what its shape asks for. */
 export function byteSizeMismatch(model: string, input: string, expected: number, got: number): Error {
-  return invalid(`input byte size mismatch for input '${input}' for model '${model}'. Expected ${expected}, got ${got}`);
-}
-
-/** Bytes of a whole tensor of fixed-size elements. */
-export function byteSizeOf(datatype: DataType, shape: readonly number[]): number {
-  return countOf(shape) * bytesOf(datatype);
+  return invalid(
+    `input byte size mismatch for input '${input}' for model '${model}'. Expected ${expected}, got ${got}`,
+  );
 }

@@ -9,7 +9,16 @@
 import { isUtf8 } from 'node:buffer';
 import { invalid } from './errors.js';
 import { byteSizeMismatch } from './model.js';
-import { asBytes, bytesOf, countOf, type DataType, elementsOf, normaliseBooleans, type Tensor, type TypedArray } from './tensor.js';
+import {
+  asBytes,
+  bytesOf,
+  countOf,
+  type DataType,
+  elementsOf,
+  normaliseBooleans,
+  type Tensor,
+  type TypedArray,
+} from './tensor.js';
 
 /**
  * A tensor from its binary form. Numbers are a view of `bytes` where they are aligned, so `bytes` must not change later.
@@ -36,7 +45,9 @@ export function decodeRaw(
 
 function decodeStrings(name: string, bytes: Uint8Array, count: number, model: string, stringsMax: number): string[] {
   if (count > stringsMax) {
-    throw invalid(`input '${name}' for model '${model}' has ${count} string elements, at most ${stringsMax} are accepted`);
+    throw invalid(
+      `input '${name}' for model '${model}' has ${count} string elements, at most ${stringsMax} are accepted`,
+    );
   }
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const data: string[] = [];
@@ -73,8 +84,10 @@ function decodeStrings(name: string, bytes: Uint8Array, count: number, model: st
 
 /** The text of one BYTES element. The runtime cuts at NUL and replaces invalid UTF-8, so both are refused. */
 export function textOf(bytes: Buffer, index: number, input: string, model: string): string {
-  if (bytes.includes(0)) throw invalid(`string element ${index} of input '${input}' for model '${model}' contains a NUL byte`);
-  if (!isUtf8(bytes)) throw invalid(`string element ${index} of input '${input}' for model '${model}' is not valid UTF-8`);
+  if (bytes.includes(0))
+    throw invalid(`string element ${index} of input '${input}' for model '${model}' contains a NUL byte`);
+  if (!isUtf8(bytes))
+    throw invalid(`string element ${index} of input '${input}' for model '${model}' is not valid UTF-8`);
   return bytes.toString('utf8');
 }
 

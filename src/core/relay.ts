@@ -80,7 +80,8 @@ function repositoryOf(segments: readonly string[], body: unknown): RelayCall | u
   if (segments.length !== 4 || segments[1] !== 'models') return undefined;
   const model = segments[2]!;
   const parameters = objectOf(objectOf(body).parameters);
-  if (verb === 'load') return { call: 'load', model: checkedModel(model), parameters: parameters as Record<string, LoadParameter> };
+  if (verb === 'load')
+    return { call: 'load', model: checkedModel(model), parameters: parameters as Record<string, LoadParameter> };
   if (verb === 'unload') {
     const dependents = parameters.unload_dependents ?? false;
     if (typeof dependents !== 'boolean') throw invalid(`Unable to parse 'unload_dependents': expected a boolean`);

@@ -29,4 +29,10 @@ export interface RouteTable {
   readonly isDegraded: boolean;
 }
 
-export const emptyTable: RouteTable = { generation: 0, routes: {}, isReady: false, reason: 'starting', isDegraded: false };
+export const emptyTable: RouteTable = {
+  generation: 0,
+  routes: {},
+  isReady: false,
+  reason: 'starting',
+  isDegraded: false,
+};

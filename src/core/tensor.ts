@@ -179,7 +179,8 @@ export function normaliseBooleans(bytes: Uint8Array): Uint8Array {
 
 /** Refuses text that the runtime would change without a word: cut at NUL, lone surrogates replaced. */
 export function checkText(text: string, index: number, input: string, model: string): void {
-  if (text.includes('\0')) throw invalid(`string element ${index} of input '${input}' for model '${model}' contains a NUL byte`);
+  if (text.includes('\0'))
+    throw invalid(`string element ${index} of input '${input}' for model '${model}' contains a NUL byte`);
   if (!text.isWellFormed()) {
     throw invalid(`string element ${index} of input '${input}' for model '${model}' is not valid UTF-8`);
   }

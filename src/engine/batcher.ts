@@ -129,10 +129,18 @@ export class Batcher {
     if (request.deadlineAt <= this.#options.now()) return expired();
     const level = this.#levelOf(request);
     if ((this.#countOf.get(level) ?? 0) < this.#policyOf(level).sizeMax) return undefined;
-    return new GatewayError('RESOURCE_EXHAUSTED', 'Exceeds maximum queue size', { reason: 'queue_full', retryAfterMs: 1000 });
+    return new GatewayError('RESOURCE_EXHAUSTED', 'Exceeds maximum queue size', {
+      reason: 'queue_full',
+      retryAfterMs: 1000,
+    });
   }
 
-  #queue(request: InferenceRequest, bucket: string | undefined, resolve: Entry['resolve'], reject: Entry['reject']): void {
+  #queue(
+    request: InferenceRequest,
+    bucket: string | undefined,
+    resolve: Entry['resolve'],
+    reject: Entry['reject'],
+  ): void {
     const queuedAt = this.#options.now();
     const level = this.#levelOf(request);
     const policy = this.#policyOf(level);
@@ -197,7 +205,8 @@ export class Batcher {
       this.#options.cores.release();
       this.#look();
     });
-    if (this.#waiting.length > 0 && this.#running.size < this.#options.threads) this.#options.cores.want(this.#claimant);
+    if (this.#waiting.length > 0 && this.#running.size < this.#options.threads)
+      this.#options.cores.want(this.#claimant);
     return true;
   }
 

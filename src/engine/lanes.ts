@@ -146,14 +146,18 @@ class PoolLanes implements Lanes {
   async runOnThread(inputs: readonly Tensor[]): Promise<RunResult> {
     const run = { at: performance.now() };
     this.#startedAt.add(run);
-    const transferList = inputs.flatMap(({ data }) => (Array.isArray(data) ? [] : [(data as TypedArray).buffer as ArrayBuffer]));
+    const transferList = inputs.flatMap(({ data }) =>
+      Array.isArray(data) ? [] : [(data as TypedArray).buffer as ArrayBuffer],
+    );
     const task: Task = { kind: 'run', inputs };
     try {
       return await this.#pool.run(task, { transferList });
     } catch (error) {
       // An error of the thread arrives as a copy without its class.
       const text = error instanceof Error ? error.message : String(error);
-      throw new GatewayError('INTERNAL', text.startsWith('onnx runtime error') ? text : 'the model thread was lost', { cause: error });
+      throw new GatewayError('INTERNAL', text.startsWith('onnx runtime error') ? text : 'the model thread was lost', {
+        cause: error,
+      });
     } finally {
       this.#startedAt.delete(run);
     }

@@ -54,7 +54,11 @@ interface NativeSession {
   loadModel(path: string, options: object): void;
   readonly inputMetadata: readonly NativeMetadata[];
   readonly outputMetadata: readonly NativeMetadata[];
-  run(feeds: Record<string, NativeTensor>, fetches: Record<string, null>, options: object): Record<string, NativeTensor>;
+  run(
+    feeds: Record<string, NativeTensor>,
+    fetches: Record<string, null>,
+    options: object,
+  ): Record<string, NativeTensor>;
   dispose(): void;
 }
 
@@ -224,7 +228,8 @@ class AsynchronousSession implements Session {
 function feedsOf(inputs: readonly Tensor[]): Record<string, NativeTensor> {
   const { Tensor: Native } = loaded!.ort;
   const feeds: Record<string, NativeTensor> = {};
-  for (const { name, datatype, shape, data } of inputs) feeds[name] = new Native(runtimeNameOf.get(datatype)!, data, shape);
+  for (const { name, datatype, shape, data } of inputs)
+    feeds[name] = new Native(runtimeNameOf.get(datatype)!, data, shape);
   return feeds;
 }
 

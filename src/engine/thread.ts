@@ -11,10 +11,10 @@
 import { setPriority } from 'node:os';
 import { workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
+import type { SessionPolicy } from '../core/model.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
 import { measureRuns, type RunTime } from './trial.js';
-import type { SessionPolicy } from '../core/model.js';
 
 export interface ThreadSetup {
   readonly file: string;
@@ -37,7 +37,10 @@ export interface Hello {
   readonly runTimes: readonly RunTime[];
 }
 
-export type Task = { readonly kind: 'hello' } | { readonly kind: 'run'; readonly inputs: readonly Tensor[] } | { readonly kind: 'release' };
+export type Task =
+  | { readonly kind: 'hello' }
+  | { readonly kind: 'run'; readonly inputs: readonly Tensor[] }
+  | { readonly kind: 'release' };
 
 export type RunResult = { readonly outputs: readonly Tensor[]; readonly inferMs: number };
 
@@ -54,7 +57,13 @@ async function start(): Promise<Hello> {
     const runTimes = await measureRuns(session, setup.warmRows, setup.warmRuns);
     return { error: undefined, inputs: session.inputs, outputs: session.outputs, openMs, runTimes };
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error), inputs: [], outputs: [], openMs: 0, runTimes: [] };
+    return {
+      error: error instanceof Error ? error.message : String(error),
+      inputs: [],
+      outputs: [],
+      openMs: 0,
+      runTimes: [],
+    };
   }
 }
 
@@ -76,7 +85,14 @@ async function run(inputs: readonly Tensor[]): Promise<unknown> {
   const outputs = await session.run(inputs);
   const result: RunResult = { outputs, inferMs: performance.now() - startedAt };
   const buffers = outputs.flatMap(({ data }) => (Array.isArray(data) ? [] : [(data as TypedArray).buffer]));
-  return move({ get [transferableSymbol]() { return buffers; }, get [valueSymbol]() { return result; } });
+  return move({
+    get [transferableSymbol]() {
+      return buffers;
+    },
+    get [valueSymbol]() {
+      return result;
+    },
+  });
 }
 
 /** Waits until every thread of the pool has come here, so that each took exactly one of as many tasks. */

@@ -24,7 +24,9 @@ const guesses = [1, 8, 32, 224] as const;
  */
 export function inventInputs(session: Session, rows: number, seed: number, guess: number): Tensor[] {
   return session.inputs.map((input) => {
-    const shape = input.shape.map((dimension, axis) => (dimension >= 0 ? dimension : axis === 0 && rows > 0 ? rows : guess));
+    const shape = input.shape.map((dimension, axis) =>
+      dimension >= 0 ? dimension : axis === 0 && rows > 0 ? rows : guess,
+    );
     return { name: input.name, datatype: input.datatype, shape, data: inventData(input, countOf(shape), seed) };
   });
 }
@@ -95,8 +97,10 @@ export async function whyNotBatched(session: Session): Promise<string | undefine
     const alone = await session.run(rows[row]!);
     for (let output = 0; output < alone.length; output++) {
       const [one, both] = [alone[output]!, together[output]!];
-      if (both.shape[0] !== 2 || one.shape[0] !== 1) return `output '${one.name}' does not have one row for each input row`;
-      if (!isClose(one, rowsOf(both, row, 1))) return `output '${one.name}' of a row depends on the other rows of its batch`;
+      if (both.shape[0] !== 2 || one.shape[0] !== 1)
+        return `output '${one.name}' does not have one row for each input row`;
+      if (!isClose(one, rowsOf(both, row, 1)))
+        return `output '${one.name}' of a row depends on the other rows of its batch`;
     }
   }
   return undefined;

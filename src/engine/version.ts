@@ -66,7 +66,8 @@ export function warmRowsOf({ rowsMax, preferredRows }: BatchPolicy): number[] {
 /** A row always has the same size, so its run time was measured while warming. */
 function hasFixedRows({ inputs }: Signature, { rowsMax }: BatchPolicy): boolean {
   return inputs.every(
-    ({ datatype, shape }) => datatype !== 'BYTES' && shape.every((dimension, axis) => dimension >= 0 || (axis === 0 && rowsMax > 0)),
+    ({ datatype, shape }) =>
+      datatype !== 'BYTES' && shape.every((dimension, axis) => dimension >= 0 || (axis === 0 && rowsMax > 0)),
   );
 }
 
@@ -106,7 +107,9 @@ export class OpenVersion implements Version {
     this.properties = spec.properties;
     this.#lanes = lanes;
     this.#options = options;
-    this.#hasFreeAxes = spec.signature.inputs.some(({ shape }) => shape.some((dimension, axis) => axis > 0 && dimension < 0));
+    this.#hasFreeAxes = spec.signature.inputs.some(({ shape }) =>
+      shape.some((dimension, axis) => axis > 0 && dimension < 0),
+    );
     this.#batcher = new Batcher({
       policy: spec.batch,
       rank: spec.rank,
@@ -165,7 +168,13 @@ export class OpenVersion implements Version {
         return this.#finish(batch, lane, { outputs, startedAt, gatheredAt, inferMs: this.#options.now() - gatheredAt });
       }
       return outputs.then(
-        (late) => this.#finish(batch, lane, { outputs: late, startedAt, gatheredAt, inferMs: this.#options.now() - gatheredAt }),
+        (late) =>
+          this.#finish(batch, lane, {
+            outputs: late,
+            startedAt,
+            gatheredAt,
+            inferMs: this.#options.now() - gatheredAt,
+          }),
         (error) => this.#fail(batch, lane, startedAt, error),
       );
     } catch (error) {
@@ -213,7 +222,12 @@ export class OpenVersion implements Version {
 
   /** A batch of one fails with the error; the members of a larger one run again alone. */
   async #fail(batch: readonly Entry[], lane: LaneKind, startedAt: number, error: unknown): Promise<void> {
-    this.#observeBatch(batch, lane, { inputMs: 0, inferMs: this.#options.now() - startedAt, outputMs: 0, isFailed: true });
+    this.#observeBatch(batch, lane, {
+      inputMs: 0,
+      inferMs: this.#options.now() - startedAt,
+      outputMs: 0,
+      isFailed: true,
+    });
     if (batch.length > 1) {
       for (const entry of batch) if (!entry.isDone) await this.#run([entry], lane);
       return;

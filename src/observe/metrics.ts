@@ -176,7 +176,12 @@ function familiesOf(all: readonly VersionCounts[]): Family[] {
       counts[protocol].count === 0 ? [] : [counts[protocol].series({ ...byVersion(counts), variant: '', protocol })],
     ),
   );
-  const histogram = (name: string, help: string, buckets: readonly number[], tally: (counts: VersionCounts) => Tally): Family => ({
+  const histogram = (
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    tally: (counts: VersionCounts) => Tally,
+  ): Family => ({
     name,
     help,
     type: 'histogram',
@@ -185,7 +190,12 @@ function familiesOf(all: readonly VersionCounts[]): Family[] {
   });
   return [
     { name: 'sluice_requests_total', help: 'Inference requests answered.', type: 'counter', series: requests },
-    { name: 'sluice_rejected_total', help: 'Inference requests turned away, by reason.', type: 'counter', series: rejected },
+    {
+      name: 'sluice_rejected_total',
+      help: 'Inference requests turned away, by reason.',
+      type: 'counter',
+      series: rejected,
+    },
     {
       name: 'sluice_request_duration_seconds',
       help: 'From the arrival of a request to its answer.',
@@ -193,8 +203,18 @@ function familiesOf(all: readonly VersionCounts[]): Family[] {
       buckets: secondsBuckets,
       series: durations,
     },
-    histogram('sluice_queue_duration_seconds', 'Time a request waited for its batch.', secondsBuckets, ({ queue }) => queue),
-    histogram('sluice_inference_duration_seconds', 'Time of one run of the model.', secondsBuckets, ({ inference }) => inference),
+    histogram(
+      'sluice_queue_duration_seconds',
+      'Time a request waited for its batch.',
+      secondsBuckets,
+      ({ queue }) => queue,
+    ),
+    histogram(
+      'sluice_inference_duration_seconds',
+      'Time of one run of the model.',
+      secondsBuckets,
+      ({ inference }) => inference,
+    ),
     histogram('sluice_batch_size', 'Rows of one run.', rowsBuckets, ({ rows }) => rows),
     histogram('sluice_batch_fill_ratio', 'Rows of one run by rows allowed.', ratioBuckets, ({ fill }) => fill),
   ];

@@ -84,8 +84,6 @@ interface ModelRecord {
   readonly versions: Map<string, VersionRecord>;
   /** An operator unloaded it: it does not count for readiness. */
   isUnloaded: boolean;
-  /** What happens to this model, one thing after another. */
-  last: Promise<unknown>;
 }
 
 const served: readonly RegistryState[] = ['ready', 'lazy'];
@@ -119,6 +117,8 @@ export class Registry {
   readonly #models = new Map<string, ModelRecord>();
   /** Versions opened on demand, the least recently used first to go. */
   readonly #lazyOpen: LRUCache<string, VersionRecord>;
+  /** What happens to a model, one thing after another, by name. */
+  readonly #last = new Map<string, Promise<unknown>>();
   #generation = 0;
   #published: Promise<void> = Promise.resolve();
 
@@ -129,7 +129,7 @@ export class Registry {
       maxSize: options.lazy.bytesMax,
       sizeCalculation: (record: VersionRecord) => Math.max(1, record.bytes),
       dispose: (record, _name, reason) => {
-        if (reason === 'evict') void this.#serial(this.#modelOf(record.id.model), () => this.#close(record));
+        if (reason === 'evict') void this.#serial(record.id.model, () => this.#close(record));
       },
     });
   }
@@ -140,7 +140,7 @@ export class Registry {
     if (this.#options.policy === 'eager') {
       for (const model of this.#models.values()) {
         for (const record of model.versions.values())
-          await this.#serial(model, () => this.#load(record).catch(() => {}));
+          await this.#serial(model.name, () => this.#load(record).catch(() => {}));
       }
     }
     await this.#publish();
@@ -154,7 +154,7 @@ export class Registry {
   #take(offered: OfferedModel): ModelRecord {
     let model = this.#models.get(offered.name);
     if (model === undefined) {
-      model = { name: offered.name, versions: new Map(), isUnloaded: false, last: Promise.resolve() };
+      model = { name: offered.name, versions: new Map(), isUnloaded: false };
       this.#models.set(offered.name, model);
     }
     for (const { version, bytes } of offered.wanted) {
@@ -179,9 +179,16 @@ export class Registry {
   }
 
   /** Runs `work` after everything that is under way for this model. */
-  #serial<Result>(model: ModelRecord, work: () => Promise<Result>): Promise<Result> {
-    const result = model.last.then(work);
-    model.last = result.catch(() => {});
+  #serial<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const result = (this.#last.get(name) ?? Promise.resolve()).then(work);
+    const settled = result.then(
+      () => {},
+      () => {},
+    );
+    this.#last.set(name, settled);
+    void settled.then(() => {
+      if (this.#last.get(name) === settled) this.#last.delete(name);
+    });
     return result;
   }
 
@@ -228,12 +235,12 @@ export class Registry {
    * @throws NOT_FOUND, FAILED_PRECONDITION, INTERNAL
    */
   async load(name: string, config?: string): Promise<void> {
-    const offered = await this.#options.look(name);
-    if (offered === undefined) {
-      throw new GatewayError('NOT_FOUND', `failed to load '${name}', failed to poll from model repository`);
-    }
-    const model = this.#take(offered);
-    await this.#serial(model, async () => {
+    await this.#serial(name, async () => {
+      const offered = await this.#options.look(name);
+      if (offered === undefined) {
+        throw new GatewayError('NOT_FOUND', `failed to load '${name}', failed to poll from model repository`);
+      }
+      const model = this.#take(offered);
       model.isUnloaded = false;
       const wanted = new Set(offered.wanted.map(({ version }) => version));
       for (const version of wanted) await this.#reload(model.versions.get(version)!, config);
@@ -253,9 +260,9 @@ export class Registry {
 
   /** Takes a model out of service. Requests in flight finish; files stay. Unknown models succeed. */
   async unload(name: string): Promise<void> {
-    const model = this.#models.get(name);
-    if (model === undefined) return;
-    await this.#serial(model, async () => {
+    await this.#serial(name, async () => {
+      const model = this.#models.get(name);
+      if (model === undefined) return;
       model.isUnloaded = true;
       const open = [...model.versions.values()].filter(({ isOpen, state }) => isOpen || state === 'lazy');
       for (const record of open) this.#change(record, 'draining');
@@ -287,7 +294,7 @@ export class Registry {
   /** Opens a version that a request asked for. @throws why it cannot be opened */
   async want(id: VersionId): Promise<void> {
     const model = this.#modelOf(id.model);
-    await this.#serial(model, async () => {
+    await this.#serial(id.model, async () => {
       const record = model.versions.get(id.version);
       if (record === undefined || record.isOpen) return;
       // It stays `lazy` meanwhile: a table published for another model must not turn its callers away.

@@ -11,7 +11,14 @@
  */
 import { GatewayError } from '../core/errors.js';
 import type { Observe } from '../core/events.js';
-import type { InferenceReply, InferenceRequest, ModelMetadata, ModelReadiness, Refusal, Selector } from '../core/inference.js';
+import type {
+  InferenceReply,
+  InferenceRequest,
+  ModelMetadata,
+  ModelReadiness,
+  Refusal,
+  Selector,
+} from '../core/inference.js';
 import { nameOf, type Version, type VersionId } from '../core/model.js';
 import { checkedModel, checkedVersion } from '../core/relay.js';
 import { emptyTable, type Route, type RouteTable, type VersionEntry } from '../core/route.js';
@@ -212,7 +219,10 @@ function entryOf(route: Route, selector: Selector): VersionEntry {
   if (version === undefined && selector.label !== undefined) {
     version = route.labels[selector.label];
     if (version === undefined) {
-      throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' label '${selector.label}' is not found`);
+      throw new GatewayError(
+        'NOT_FOUND',
+        `Request for unknown model: '${model}' label '${selector.label}' is not found`,
+      );
     }
   }
   version ??= route.champion;

@@ -14,7 +14,15 @@ import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import type { RelayCall } from '../core/relay.js';
 import { emptyTable, type RouteTable } from '../core/route.js';
-import { errorOf, failureOf, type FromGateway, type Listening, type LiveSettings, post, type Snapshot } from '../ipc.js';
+import {
+  errorOf,
+  type FromGateway,
+  failureOf,
+  type Listening,
+  type LiveSettings,
+  post,
+  type Snapshot,
+} from '../ipc.js';
 import { Child, type Exit } from './child.js';
 
 export interface FleetOptions {
@@ -31,11 +39,29 @@ export interface FleetOptions {
 }
 
 export type FleetEvent =
-  | { readonly kind: 'ready'; readonly process: number; readonly pid: number; readonly tookMs: number; readonly listening: Listening }
-  | { readonly kind: 'exit'; readonly process: number; readonly pid: number; readonly reason: string; readonly restartMs: number | undefined }
+  | {
+      readonly kind: 'ready';
+      readonly process: number;
+      readonly pid: number;
+      readonly tookMs: number;
+      readonly listening: Listening;
+    }
+  | {
+      readonly kind: 'exit';
+      readonly process: number;
+      readonly pid: number;
+      readonly reason: string;
+      readonly restartMs: number | undefined;
+    }
   | { readonly kind: 'cannotListen'; readonly message: string }
   | { readonly kind: 'overdue'; readonly process: number; readonly version: VersionId }
-  | { readonly kind: 'snapshot'; readonly process: number; readonly pid: number; readonly snapshot: Snapshot; readonly used: readonly string[] }
+  | {
+      readonly kind: 'snapshot';
+      readonly process: number;
+      readonly pid: number;
+      readonly snapshot: Snapshot;
+      readonly used: readonly string[];
+    }
   | { readonly kind: 'gone'; readonly process: number; readonly pid: number };
 
 interface Waiting {
@@ -228,7 +254,13 @@ export class Fleet {
       case 'failed':
         return this.#options.onEvent({ kind: 'cannotListen', message: message.message });
       case 'pong':
-        this.#options.onEvent({ kind: 'snapshot', process: child.number, pid: child.pid, snapshot: message.snapshot, used: message.used });
+        this.#options.onEvent({
+          kind: 'snapshot',
+          process: child.number,
+          pid: child.pid,
+          snapshot: message.snapshot,
+          used: message.used,
+        });
         return this.#answered(child, 'pong');
       case 'ask':
         return void this.#relay(child, message.seq, message.call);
@@ -250,7 +282,8 @@ export class Fleet {
   }
 
   #mayListen(child: Child): void {
-    if (!this.#isListening || this.#isStopping || child.state !== 'starting' || this.#toOpen.get(child)?.size !== 0) return;
+    if (!this.#isListening || this.#isStopping || child.state !== 'starting' || this.#toOpen.get(child)?.size !== 0)
+      return;
     child.send({ kind: 'route', table: this.#table });
     child.send({ kind: 'listen' });
   }

@@ -20,7 +20,9 @@ export function probePort(option: string, host: string, port: number): Promise<n
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'EADDRINUSE' ? 'is in use' : `cannot be bound (${error.code ?? error.message})`;
-      reject(new GatewayError('UNAVAILABLE', `port ${port} on ${host} ${why}: free it, or choose another with ${option}`));
+      reject(
+        new GatewayError('UNAVAILABLE', `port ${port} on ${host} ${why}: free it, or choose another with ${option}`),
+      );
     });
     server.listen({ host, port, exclusive: true }, () => {
       const address = server.address();

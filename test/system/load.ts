@@ -45,7 +45,10 @@ export function startLoad({ url, body, clients, onAnswer, readyUrl }: LoadOption
   const loops = Array.from({ length: clients }, loop);
   const probe = setInterval(async () => {
     if (readyUrl === undefined) return;
-    const status = await fetch(readyUrl).then((response) => response.status, () => 0);
+    const status = await fetch(readyUrl).then(
+      (response) => response.status,
+      () => 0,
+    );
     if (status !== 200) isStopped = true;
   }, 20);
   return {
@@ -67,21 +70,33 @@ export interface Answer {
 }
 
 /** One request; status 0 = the connection broke. */
-export function post(url: string, body: string, agent?: Agent, headers: Record<string, string> = {}): Promise<Answer | 'refused'> {
+export function post(
+  url: string,
+  body: string,
+  agent?: Agent,
+  headers: Record<string, string> = {},
+): Promise<Answer | 'refused'> {
   return new Promise((resolve) => {
-    const sent = request(url, { method: 'POST', agent, headers: { 'content-type': 'application/json', ...headers } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }));
-      response.on('error', (error) => resolve({ status: 0, text: error.message, headers: {} }));
-    });
+    const sent = request(
+      url,
+      { method: 'POST', agent, headers: { 'content-type': 'application/json', ...headers } },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }));
+        response.on('error', (error) => resolve({ status: 0, text: error.message, headers: {} }));
+      },
+    );
     let isConnected = false;
     sent.on('socket', (socket) => {
       if (!socket.connecting) isConnected = true;
-      else socket.once('connect', () => { isConnected = true; });
+      else
+        socket.once('connect', () => {
+          isConnected = true;
+        });
     });
     // Without a connection nothing was sent: closed doors refuse, or reset the hands that still knock.
     sent.on('error', (error: NodeJS.ErrnoException) =>

@@ -46,7 +46,9 @@ test('the ONNX backend test data gives over every protocol what the runtime give
   summarise(context, cases, direct, findings);
 
   const wrong = (isPassed: boolean) =>
-    findings.filter(({ name, verdict }) => verdict === 'wrong' && (direct.get(name)!.outcome === 'passed') === isPassed);
+    findings.filter(
+      ({ name, verdict }) => verdict === 'wrong' && (direct.get(name)!.outcome === 'passed') === isPassed,
+    );
   await context.test('every case that the runtime passes comes through, the same to the bit', () => {
     assert.ok([...direct.values()].filter(({ outcome }) => outcome === 'passed').length > 900);
     assert.deepEqual(wrong(true).map(textOf), []);
@@ -159,7 +161,9 @@ function summarise(
   direct: ReadonlyMap<string, Direct>,
   findings: readonly Finding[],
 ): void {
-  context.diagnostic(`${cases.length} cases, directly: ${countsOf([...direct.values()].map(({ outcome }) => outcome))}`);
+  context.diagnostic(
+    `${cases.length} cases, directly: ${countsOf([...direct.values()].map(({ outcome }) => outcome))}`,
+  );
   for (const protocol of protocols) {
     const own = findings.filter((finding) => finding.protocol === protocol);
     context.diagnostic(`over ${protocol}: ${countsOf(own.map(({ verdict }) => verdict))}`);

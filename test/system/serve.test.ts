@@ -12,7 +12,9 @@ import { failStart, freshDirectory, gatewayPids, startServer } from './server.js
 const shipped = fileURLToPath(new URL('../../../models', import.meta.url));
 
 function denseRequest(value = 0.5): string {
-  return JSON.stringify({ inputs: [{ name: 'INPUT0', shape: [1, 30], datatype: 'FP32', data: new Array(30).fill(value) }] });
+  return JSON.stringify({
+    inputs: [{ name: 'INPUT0', shape: [1, 30], datatype: 'FP32', data: new Array(30).fill(value) }],
+  });
 }
 
 function intRequest(a: number, b: number): string {
@@ -28,7 +30,9 @@ const answerOf = (answer: Answer | 'refused'): Answer => {
 test('the shipped models answer a real image with its digit', async (context) => {
   const server = await startServer({ models: shipped });
   context.after(() => server.kill('SIGKILL'));
-  const body = JSON.stringify({ inputs: [{ name: 'image', shape: [1, 64], datatype: 'FP32', data: new Array(64).fill(0) }] });
+  const body = JSON.stringify({
+    inputs: [{ name: 'image', shape: [1, 64], datatype: 'FP32', data: new Array(64).fill(0) }],
+  });
   const answer = answerOf(await post(`${server.http}/v2/models/digits/infer`, body));
   assert.equal(answer.status, 200);
   assert.equal(JSON.parse(answer.text).model_version, '2');
@@ -92,7 +96,9 @@ test('kill -9 of one gateway process: the other answers, and it is back within t
   assert.equal(exit.reason, 'SIGKILL');
   const answer = answerOf(await post(`${server.http}/v2/models/dense/infer`, denseRequest()));
   assert.equal(answer.status, 200);
-  await server.line(({ msg, process: number, gatewayPid }) => msg === 'gateway.ready' && number === 1 && gatewayPid !== victim);
+  await server.line(
+    ({ msg, process: number, gatewayPid }) => msg === 'gateway.ready' && number === 1 && gatewayPid !== victim,
+  );
   const backMs = performance.now() - killedAt;
   context.diagnostic(`back after ${Math.round(backMs)} ms`);
   assert.ok(backMs < 10_000, `back after ${backMs} ms`);
@@ -119,7 +125,10 @@ test('a model that crashes natively costs one process, not the service', async (
 
 test('a model that never returns costs one process, not the service, and the server still stops', async (context) => {
   const models = writeRepository(freshDirectory(context), { dense: dense(), loop: slow() });
-  const server = await startServer({ models, flags: ['--engine-hard-run-timeout-ms', '1000', '--drain-delay-ms', '0', '--drain-timeout-ms', '2000'] });
+  const server = await startServer({
+    models,
+    flags: ['--engine-hard-run-timeout-ms', '1000', '--drain-delay-ms', '0', '--drain-timeout-ms', '2000'],
+  });
   context.after(() => server.kill('SIGKILL'));
   const body = JSON.stringify({ inputs: [{ name: 'INPUT0', shape: [1, 1], datatype: 'FP32', data: [1e18] }] });
   const hung = post(`${server.http}/v2/models/loop/infer`, body, undefined, { 'x-sluice-timeout-ms': '300' });
@@ -127,8 +136,12 @@ test('a model that never returns costs one process, not the service, and the ser
   assert.equal(late.status, 504);
   const overdue = await server.line(({ msg }) => msg === 'run.overdue');
   assert.equal(overdue.model, 'loop@1');
-  for (let i = 0; i < 20; i++) assert.equal(answerOf(await post(`${server.http}/v2/models/dense/infer`, denseRequest())).status, 200);
-  await server.line(({ msg, process: number }) => msg === 'gateway.ready' && number === overdue.process && server.log.indexOf(overdue) >= 0);
+  for (let i = 0; i < 20; i++)
+    assert.equal(answerOf(await post(`${server.http}/v2/models/dense/infer`, denseRequest())).status, 200);
+  await server.line(
+    ({ msg, process: number }) =>
+      msg === 'gateway.ready' && number === overdue.process && server.log.indexOf(overdue) >= 0,
+  );
   await post(`${server.http}/v2/models/loop/infer`, body, undefined, { 'x-sluice-timeout-ms': '100' });
   assert.equal((await server.stop()).code, 0);
 });
@@ -224,7 +237,8 @@ test('with load policy explicit a model is served from its load to its unload', 
   const models = writeRepository(directory, { dense: dense() });
   const server = await startServer({ models, flags: ['--load', 'explicit'] });
   context.after(() => server.kill('SIGKILL'));
-  const infer = () => post(`${server.http}/v2/models/dense/infer`, denseRequest()).then((answer) => answerOf(answer).status);
+  const infer = () =>
+    post(`${server.http}/v2/models/dense/infer`, denseRequest()).then((answer) => answerOf(answer).status);
   const call = async (path: string) => answerOf(await post(`${server.http}/v2/repository/${path}`, ''));
   assert.deepEqual(JSON.parse((await call('index')).text), [{ name: 'dense', version: '', state: '', reason: '' }]);
   assert.equal(await infer(), 404);
@@ -262,7 +276,9 @@ test('statistics are those of all processes and of every request answered before
   while (load.answered() < 200) await new Promise((resolve) => setTimeout(resolve, 5));
   const { ok } = await load.stop();
   const { json } = await getJson(`${server.http}/v2/models/dense/stats`);
-  const [stats] = (json as { model_stats: { inference_count: number; inference_stats: { success: { count: number } } }[] }).model_stats;
+  const [stats] = (
+    json as { model_stats: { inference_count: number; inference_stats: { success: { count: number } } }[] }
+  ).model_stats;
   assert.equal(stats!.inference_count, ok);
   assert.equal(stats!.inference_stats.success.count, ok);
   assert.equal((await server.stop()).code, 0);

@@ -40,7 +40,9 @@ export interface ServerOptions {
 }
 
 /** Output of a server that is expected not to start. */
-export async function failStart(options: ServerOptions): Promise<{ code: number | null; stderr: string; stdout: string }> {
+export async function failStart(
+  options: ServerOptions,
+): Promise<{ code: number | null; stderr: string; stdout: string }> {
   const child = launch(options);
   let stderr = '';
   let stdout = '';
@@ -55,8 +57,20 @@ export async function failStart(options: ServerOptions): Promise<{ code: number 
 }
 
 function launch({ models, flags = [], processes = 2, env = {}, cli = built, uid }: ServerOptions): ChildProcess {
-  const ports = ['http', 'grpc', 'admin'].flatMap((name) => (flags.includes(`--${name}-port`) ? [] : [`--${name}-port`, '0']));
-  const args = ['serve', '--models', models, '--host', '127.0.0.1', '--gateway-processes', String(processes), '--log-format', 'json'];
+  const ports = ['http', 'grpc', 'admin'].flatMap((name) =>
+    flags.includes(`--${name}-port`) ? [] : [`--${name}-port`, '0'],
+  );
+  const args = [
+    'serve',
+    '--models',
+    models,
+    '--host',
+    '127.0.0.1',
+    '--gateway-processes',
+    String(processes),
+    '--log-format',
+    'json',
+  ];
   if (!flags.includes('--drain-delay-ms')) args.push('--drain-delay-ms', '0');
   return spawn(process.execPath, [cli, ...args, ...ports, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -94,7 +108,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         resolve(found);
       };
       watchers.add(look);
-      void exited.then(({ code, signal }) => reject(new Error(`the server ended (${code ?? signal}) before that line: ${stderr}`)));
+      void exited.then(({ code, signal }) =>
+        reject(new Error(`the server ended (${code ?? signal}) before that line: ${stderr}`)),
+      );
       look();
     });
   const processes = options.processes ?? 2;
