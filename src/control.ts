@@ -16,15 +16,17 @@ import { exactJson } from './admin/json.js';
 import { createMetricsRoom, type MetricsRoom } from './admin/metrics.js';
 import { LogRoom, type LogSettings, TraceRoom } from './admin/settings.js';
 import { StatisticsRoom } from './admin/statistics.js';
+import { overridden, settled, specDefaultsOf } from './config/derived.js';
 import type { Config } from './config/schema.js';
 import { GatewayError } from './core/errors.js';
 import type { ServedVersion } from './core/listing.js';
-import { nameOf, type VersionId, type VersionSpec } from './core/model.js';
+import { nameOf, type VersionId } from './core/model.js';
 import type { RelayCall } from './core/relay.js';
 import { emptyTable, type RouteTable } from './core/route.js';
 import type { Family } from './core/series.js';
 import { shapeText, type TensorSpec } from './core/tensor.js';
 import { listenNode } from './http/node.js';
+import { statusOf } from './http/status.js';
 import type { Listening } from './ipc.js';
 import { createLog, type Log } from './log.js';
 import { Admission } from './registry/admission.js';
@@ -48,7 +50,7 @@ const packageVersion: string = JSON.parse(readFileSync(new URL('../../package.js
  */
 export async function runControl(config: Config): Promise<number> {
   try {
-    return await new Control(await withPorts(settled(config))).run();
+    return await new Control(await withPorts(settled(config, availableParallelism()))).run();
   } catch (error) {
     process.stderr.write(`sluice: ${(error as Error).message}\n`);
     return 1;
@@ -72,7 +74,7 @@ async function withPorts(config: Config): Promise<Config> {
 export async function checkModels(config: Config): Promise<Problem[]> {
   const problems: Problem[] = [];
   const admission = admissionOf(config);
-  const repository = repositoryOf(settled(config), admission, {
+  const repository = repositoryOf(settled(config, availableParallelism()), admission, {
     warn: () => {},
     ignored: () => {},
   });
@@ -96,15 +98,6 @@ export async function checkModels(config: Config): Promise<Problem[]> {
 
 const noModels = 'no models found, expected <model>/<version>/model.onnx or a bare model.onnx';
 
-/** Automatic values in place: they depend on the machine. */
-function settled(config: Config): Config {
-  const processes = config.gateway.processes || Math.max(2, Math.floor(availableParallelism() / 4));
-  const { intra_op_threads } = config.engine;
-  const share = Math.floor(availableParallelism() / (processes * intra_op_threads));
-  const instances = config.engine.instances || Math.max(1, share);
-  return { ...config, gateway: { ...config.gateway, processes }, engine: { ...config.engine, instances } };
-}
-
 function admissionOf(config: Config): Admission<Trial, TrialVerdict> {
   process.env.ORT_DISABLE_TELEMETRY = '1';
   return new Admission({
@@ -119,68 +112,17 @@ function repositoryOf(
   admission: Admission<Trial, TrialVerdict>,
   tell: { readonly warn: (id: VersionId, warning: string) => void; readonly ignored: (what: string) => void },
 ): Repository {
-  const { engine, batching, models } = config;
+  const { models } = config;
   return new Repository({
     path: models.path,
     bareName: models.name,
     defaultVersionPolicy: models.version_policy,
     versionPolicyOf: (model) => config.model_overrides[model]?.version_policy,
-    defaults: {
-      rowsMax: batching.default_max_batch_size,
-      delayUs: batching.max_queue_delay_us,
-      queue: {
-        sizeMax: batching.max_queue_size || 1024,
-        timeoutMs: batching.default_timeout_ms,
-        timeoutAction: 'REJECT',
-        allowTimeoutOverride: true,
-      },
-      instances: engine.instances,
-      session: {
-        intraOpThreads: engine.intra_op_threads,
-        interOpThreads: engine.inter_op_threads,
-        executionMode: engine.execution_mode,
-        optimization: engine.optimization,
-        cpuMemArena: engine.cpu_mem_arena,
-        memPattern: engine.mem_pattern,
-      },
-    },
+    defaults: specDefaultsOf(config),
     override: (spec) => overridden(spec, config),
     trial: (trial) => admission.admit(trial),
     ...tell,
   });
-}
-
-/** What the configuration says of this one model. */
-function overridden(spec: VersionSpec, { model_overrides }: Config): VersionSpec {
-  const own = model_overrides[spec.id.model];
-  if (own === undefined) return spec;
-  const { batch } = spec;
-  const isContract = own.max_batch_size !== undefined && own.max_batch_size > 0 && batch.rowsMax > 0;
-  return {
-    ...spec,
-    instances: own.instances || spec.instances,
-    rank: own.rank ?? spec.rank,
-    session: {
-      ...spec.session,
-      intraOpThreads: own.intra_op_threads ?? spec.session.intraOpThreads,
-      interOpThreads: own.inter_op_threads ?? spec.session.interOpThreads,
-      executionMode: own.execution_mode ?? spec.session.executionMode,
-      optimization: own.optimization ?? spec.session.optimization,
-    },
-    batch: {
-      ...batch,
-      rowsMax: batch.rowsMax === 0 ? 0 : (own.max_batch_size ?? batch.rowsMax),
-      isContract: batch.isContract || isContract,
-      delayUs: own.max_queue_delay_us ?? batch.delayUs,
-      priorityLevels: own.priority_levels ?? batch.priorityLevels,
-      defaultPriority: own.priority ?? batch.defaultPriority,
-      queue: {
-        ...batch.queue,
-        sizeMax: own.max_queue_size || batch.queue.sizeMax,
-        timeoutMs: own.default_timeout_ms || batch.queue.timeoutMs,
-      },
-    },
-  };
 }
 
 class Control {
@@ -295,6 +237,7 @@ class Control {
       served: () => this.#served(),
       relay: (call) => this.#relay(call),
       jsonText: exactJson,
+      statusOf,
     });
     const door = await listenNode(
       (request) => {

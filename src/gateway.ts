@@ -12,6 +12,7 @@
  */
 import cluster from 'node:cluster';
 import { availableParallelism } from 'node:os';
+import { apiOptionsOf, grpcOptionsOf, httpOptionsOf } from './config/derived.js';
 import type { Config } from './config/schema.js';
 import { GatewayError } from './core/errors.js';
 import { fanOut } from './core/events.js';
@@ -25,7 +26,7 @@ import { loadRuntime } from './engine/session.js';
 import { openVersion } from './engine/version.js';
 import { type GrpcDoor, listenGrpc } from './grpc/server.js';
 import { createApi } from './http/api.js';
-import { type Door, listenHttp } from './http/transport.js';
+import { type Door, listenHttp, type Route } from './http/transport.js';
 import { errorOf, type FromGateway, failureOf, post, type Snapshot, type ToGateway } from './ipc.js';
 import { createLog, type Log } from './log.js';
 import { watchLoop } from './observe/loop-lag.js';
@@ -197,9 +198,13 @@ class Gateway {
   async #listen(): Promise<void> {
     const { http, grpc } = this.#config;
     try {
-      if (http.enabled)
-        this.#http = await listenHttp(createApi(this.#plane, apiOptionsOf(this.#config)), httpOptionsOf(this.#config));
-      if (grpc.enabled) this.#grpc = await listenGrpc(this.#plane, grpcOptionsOf(this.#config));
+      if (http.enabled) this.#http = await listenHttp(this.#api(), { ...httpOptionsOf(this.#config), now });
+      if (grpc.enabled)
+        this.#grpc = await listenGrpc(this.#plane, {
+          ...grpcOptionsOf(this.#config),
+          epochNow: Date.now,
+          random: Math.random,
+        });
     } catch (error) {
       return this.#control.send({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     }
@@ -213,6 +218,11 @@ class Gateway {
         onnxruntime: loadRuntime().version,
       },
     });
+  }
+
+  #api(): Route {
+    const newId = createRequestIds({ epochMs: Date.now, random: Math.random });
+    return createApi(this.#plane, { ...apiOptionsOf(this.#config), newId });
   }
 
   #snapshot(): Snapshot {
@@ -282,61 +292,6 @@ const lookMs = 10;
 
 function sleep(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-function httpOptionsOf({ http }: Config): Parameters<typeof listenHttp>[1] {
-  return {
-    host: http.host,
-    port: http.port,
-    engine: http.engine,
-    now,
-    bodyBytesMax: http.max_input_size,
-    bufferedBytesMax: http.max_buffered_bytes,
-    bodyTimeoutMs: http.body_timeout_ms,
-    writeTimeoutMs: http.write_timeout_ms,
-  };
-}
-
-function apiOptionsOf(config: Config): Parameters<typeof createApi>[1] {
-  return {
-    jsonDepthMax: config.json.max_depth,
-    nonFinite: config.json.non_finite,
-    fp16Json: config.json.fp16,
-    stringsMax: config.limits.max_string_elements,
-    bodyBytesMax: config.http.max_input_size,
-    compressionBytesMin: config.http.compression_min_bytes,
-    requestTimeoutMs: config.request_timeout_ms,
-    relayRead: config.relay.read ? 'on' : 'off',
-    relayChange: config.relay.change,
-    overloadStatus: overloadStatusOf(config),
-    newId: createRequestIds({ epochMs: Date.now, random: Math.random }),
-  };
-}
-
-function grpcOptionsOf(config: Config): Parameters<typeof listenGrpc>[1] {
-  const { grpc } = config;
-  return {
-    host: grpc.host,
-    port: grpc.port,
-    messageBytesMax: grpc.max_message_size,
-    typedElementsMax: grpc.max_typed_elements,
-    streamsMax: grpc.max_concurrent_streams,
-    streamInFlightMax: grpc.stream_max_in_flight,
-    connectionAgeMs: grpc.max_connection_age_ms,
-    responseCompression: grpc.response_compression,
-    hasReflection: grpc.reflection,
-    stringsMax: config.limits.max_string_elements,
-    requestTimeoutMs: config.request_timeout_ms,
-    relayRead: config.relay.read ? 'on' : 'off',
-    relayChange: config.relay.change,
-    overloadStatus: overloadStatusOf(config),
-    epochNow: Date.now,
-    random: Math.random,
-  };
-}
-
-function overloadStatusOf({ overload_status }: Config): 429 | 503 {
-  return overload_status === 503 ? 503 : 429;
 }
 
 function main(): void {

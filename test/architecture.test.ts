@@ -101,9 +101,9 @@ test('no chain of imports leads from control to the engine, the routing, gRPC or
   assert.deepEqual(found, []);
 });
 
-test('control borrows from the HTTP room only its node transport', () => {
+test('control borrows from the HTTP room only its node transport and its status numbers', () => {
   const found = importsOf('control.ts').filter((file) => roomOf(file) === 'http');
-  assert.deepEqual(found, ['http/node.ts']);
+  assert.deepEqual(found, ['http/node.ts', 'http/status.ts']);
 });
 
 test('a native or protocol package is imported in one place', () => {

@@ -532,7 +532,7 @@ test('the shortest time limit wins', async () => {
   assert.equal(await left({ metadata: { 'x-sluice-timeout-ms': '700' } }), 700);
   assert.equal(await left({ metadata: { 'x-sluice-timeout-ms': '999999' } }), 30_000);
   const byDeadline = await left({ deadlineMs: 900, metadata: { 'x-sluice-timeout-ms': '2000' } });
-  assert.ok(byDeadline > 400 && byDeadline <= 901, `${byDeadline}`);
+  assert.ok(byDeadline > 0 && byDeadline <= 901, `${byDeadline}`);
 });
 
 test('a passed limit is DEADLINE_EXCEEDED, whoever set it', async () => {

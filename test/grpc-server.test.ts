@@ -236,12 +236,11 @@ test('a stop ends after the grace, whatever is still running', async () => {
   one.plane.held[0]!.release();
 });
 
-test('idle connections end at a stop at once', async () => {
+test('idle connections do not hold up a stop', async () => {
   const one = await Rig.open();
   await one.call('ServerLive', {});
-  const started = performance.now();
-  await one.door.stop(10_000);
-  assert.ok(performance.now() - started < 5000);
+  await one.door.stop(2 ** 31 - 1);
+  await assert.rejects(one.call('ServerLive', {}), { code: status.UNAVAILABLE });
 });
 
 test('a flood of reset streams does not stop the listener', async () => {

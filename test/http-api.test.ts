@@ -697,7 +697,10 @@ for (const engine of engines) {
     }
     const full = await call(port, { ...one('FP32'), path: '/v2/models/full/infer' });
     assert.deepEqual([full.status, full.headers.get('retry-after')], [503, '2']);
+    const late = await call(port, { ...one('FP32'), path: '/v2/models/late/infer' });
+    assert.deepEqual([late.status, late.headers.get('retry-after')], [503, '1'], 'the timeout of the queue');
     const on = await open(engine, { relayChange: 'on' });
+    assert.equal((await call(on.port, { ...one('FP32'), path: '/v2/models/late/infer' })).status, 504);
     assert.equal(
       (
         await call(on.port, {

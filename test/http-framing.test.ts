@@ -427,6 +427,22 @@ for (const engine of engines) {
   });
 }
 
+test('a port that is taken is an error that names it (node)', async () => {
+  const door = await open('node', answer({}));
+  await assert.rejects(open('node', answer({}), { port: door.port }), new RegExp(String(door.port)));
+});
+
+test('several doors share a port on the native engine', async () => {
+  for (const engine of engines.filter((one) => one !== 'node')) {
+    const free = await open('node', answer({}));
+    await free.close();
+    const door = await open(engine, answer({ body: 'ok' }), { port: free.port });
+    const second = await open(engine, answer({ body: 'ok' }), { port: door.port });
+    await door.close();
+    assert.equal((await call(second.port, { path: '/' })).body.toString(), 'ok');
+  }
+});
+
 onEach('mutated and random requests never stop the process', async ({ port }) => {
   let seed = 99;
   const random = (below: number) => {

@@ -105,6 +105,12 @@ const catalogue: readonly ModelFacts[] = [
     },
   },
   {
+    ...echo('late', 'FP32', [-1], 0),
+    run: () => {
+      throw new GatewayError('DEADLINE_EXCEEDED', 'Request timeout expired', { reason: 'deadline' });
+    },
+  },
+  {
     ...echo('full', 'FP32', [-1], 0),
     run: () => {
       throw new GatewayError('RESOURCE_EXHAUSTED', 'Exceeds maximum queue size', {

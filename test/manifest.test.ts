@@ -10,9 +10,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import { GatewayError } from '../src/core/errors.js';
+import { nearest } from '../src/core/nearest.js';
 import { isFilePath } from '../src/registry/file-path.js';
 import { parseManifest, verifyFiles } from '../src/registry/manifest.js';
-import { nearest } from '../src/registry/nearest.js';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const listed = (path: string, text: string) => ({ path, size: Buffer.byteLength(text), sha256: sha256(text) });

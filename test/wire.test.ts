@@ -226,15 +226,12 @@ test('random bytes, and mutated and cut messages, are decoded or refused, never 
   }
 });
 
-/** What a refusal costs: measured with a wide margin, because the bound is against seconds. */
+/** Refused at its own limit, which is met before the rest is walked over, and without holding memory for it. */
 function quickly(what: string, bytes: Buffer, pattern: RegExp, decode: (bytes: Buffer) => unknown): void {
-  test(`${what} is refused without effort`, () => {
+  test(`${what} is refused at its limit, in little memory`, () => {
     const before = process.memoryUsage();
-    const started = process.cpuUsage();
     refusedAs(pattern, () => decode(bytes));
-    const spent = process.cpuUsage(started);
     const after = process.memoryUsage();
-    assert.ok(spent.user + spent.system < 500_000, `${(spent.user + spent.system) / 1000} ms`);
     assert.ok(after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers < 30e6);
   });
 }

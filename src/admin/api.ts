@@ -3,7 +3,7 @@
  *
  * Must not know sockets, the registry or processes: it is given functions.
  */
-import { GatewayError, invalid } from '../core/errors.js';
+import { type Code, GatewayError, invalid } from '../core/errors.js';
 import type { ServedVersion } from '../core/listing.js';
 import { isChange, type RelayCall, relayOf } from '../core/relay.js';
 import { mayPass } from './auth.js';
@@ -31,23 +31,10 @@ export interface AdminOptions {
   readonly served: () => readonly ServedVersion[];
   readonly relay: (call: RelayCall) => Promise<unknown>;
   readonly jsonText: (value: unknown) => string;
+  readonly statusOf: Readonly<Record<Code, number>>;
 }
 
 const json = 'application/json';
-const statusOf: Readonly<Record<string, number>> = {
-  INVALID_ARGUMENT: 400,
-  UNAUTHENTICATED: 401,
-  PERMISSION_DENIED: 403,
-  NOT_FOUND: 404,
-  FAILED_PRECONDITION: 409,
-  RESOURCE_EXHAUSTED: 429,
-  CANCELLED: 499,
-  INTERNAL: 500,
-  UNIMPLEMENTED: 501,
-  UNAVAILABLE: 503,
-  DEADLINE_EXCEEDED: 504,
-};
-
 /** Health answers without a token: a probe has none. */
 const healthPaths = ['/livez', '/readyz', '/v2/health/live', '/v2/health/ready'];
 
@@ -64,7 +51,7 @@ export class Admin {
     const isOpen = healthPaths.includes(path) || (isMetricsOpen && path === '/metrics');
     if (isOpen || mayPass(token, authorization)) return undefined;
     return {
-      ...failure(new GatewayError('UNAUTHENTICATED', 'expected "Authorization: Bearer <token>"')),
+      ...this.#failure(new GatewayError('UNAUTHENTICATED', 'expected "Authorization: Bearer <token>"')),
       headers: [['WWW-Authenticate', 'Bearer']],
     };
   }
@@ -73,7 +60,7 @@ export class Admin {
     try {
       return await this.#route(request, body);
     } catch (error) {
-      return failure(GatewayError.from(error));
+      return this.#failure(GatewayError.from(error));
     }
   }
 
@@ -83,7 +70,7 @@ export class Admin {
     if (path === '/metrics')
       return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: await metrics() };
     if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText({ models: served() }) };
-    if (!path.startsWith('/v2/')) return failure(new GatewayError('NOT_FOUND', 'Not Found'));
+    if (!path.startsWith('/v2/')) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
     if (method !== 'GET' && method !== 'POST')
       return {
         status: 405,
@@ -92,7 +79,7 @@ export class Admin {
         headers: [['Allow', 'GET, POST']],
       };
     const call = relayOf(method, segmentsOf(path), bodyOf(body));
-    if (call === undefined) return failure(new GatewayError('NOT_FOUND', 'Not Found'));
+    if (call === undefined) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
     if (method === 'GET' && isChange(call))
       return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'POST']] };
     const value = await this.#options.relay(call);
@@ -105,16 +92,16 @@ export class Admin {
     };
   }
 
+  #failure({ code, message }: GatewayError): AdminReply {
+    return { status: this.#options.statusOf[code], contentType: json, body: JSON.stringify({ error: message }) };
+  }
+
   #health(path: string): AdminReply {
     if (path.endsWith('live') || path === '/livez') return { status: 200, contentType: json, body: '{"live":true}' };
     const { isReady, reason } = this.#options.state();
     const body = isReady ? '{"ready":true}' : JSON.stringify({ ready: false, error: reason });
     return { status: isReady ? 200 : 503, contentType: json, body };
   }
-}
-
-function failure(error: GatewayError): AdminReply {
-  return { status: statusOf[error.code]!, contentType: json, body: JSON.stringify({ error: error.message }) };
 }
 
 /** Split first, then decoded exactly once. */

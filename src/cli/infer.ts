@@ -30,6 +30,7 @@ interface Output {
 
 const rowsShown = 10;
 const columnsShown = 12;
+const classesShown = 5;
 
 export async function showInference(model: string, options: InferOptions): Promise<string> {
   const { token, now } = options;
@@ -38,6 +39,8 @@ export async function showInference(model: string, options: InferOptions): Promi
   const versionPart = (version: string) => `/versions/${encodeURIComponent(version)}`;
   const asked = options.version === undefined ? '' : versionPart(options.version);
 
+  // Opens the connection, so that the time shown is that of the request. A failure is told by the request itself.
+  await ask({ url: `${options.url.replace(/\/+$/, '')}/v2/health/live`, of: 'the gateway' }).catch(() => {});
   const startedAt = now();
   const url = `${address}${asked}/infer`;
   const reply = (await ask({ url, method: 'POST', body, token, of: 'the gateway' })) as Record<string, unknown>;
@@ -101,12 +104,16 @@ function classLabels({ datatype }: Output, columns: number, labels: readonly str
 }
 
 function lineOf(values: readonly unknown[], labels: readonly string[]): string[] {
+  if (labels.length > 0) return rankedClasses(values, labels);
   const cells = values.slice(0, columnsShown).map(cellOf);
-  if (values.length > columnsShown) cells.push(`… ${values.length - columnsShown} more`);
-  if (labels.length === 0) return cells;
-  const numbers = values.map((value) => (typeof value === 'number' ? value : Number.NEGATIVE_INFINITY));
-  const best = numbers.indexOf(Math.max(...numbers));
-  return [`${labels[best]}  ${cellOf(values[best])}`, ...cells];
+  return values.length > columnsShown ? [...cells, `… ${values.length - columnsShown} more`] : cells;
+}
+
+/** The likeliest classes, likeliest first. */
+function rankedClasses(values: readonly unknown[], labels: readonly string[]): string[] {
+  const scoreOf = (index: number) => (typeof values[index] === 'number' ? values[index] : Number.NEGATIVE_INFINITY);
+  const ranked = Array.from(values.keys()).sort((a, b) => scoreOf(b) - scoreOf(a) || a - b);
+  return ranked.slice(0, classesShown).map((index) => `${labels[index]} ${cellOf(values[index])}`);
 }
 
 function cellOf(value: unknown): string {

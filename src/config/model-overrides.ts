@@ -40,6 +40,4 @@ const modelOverride = z.strictObject({
 /** What may be set, by name. */
 export const overrideOptions: Readonly<Record<string, z.ZodType>> = modelOverride.shape;
 
-export type ModelOverride = z.output<typeof modelOverride>;
-
 export const overrides = z.record(z.string().min(1).max(128), modelOverride);

@@ -28,5 +28,3 @@ export const versionPolicy = z.preprocess(
     z.strictObject({ specific: z.array(versionNumber).min(1).max(1000) }),
   ]),
 );
-
-export type VersionPolicy = z.output<typeof versionPolicy>;

@@ -16,6 +16,12 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   return best;
 }
 
+/** ` (did you mean 'x'?)`, or nothing. */
+export function hintOf(name: string, known: Iterable<string>): string {
+  const candidate = nearest(name, known);
+  return candidate === undefined ? '' : ` (did you mean '${candidate}'?)`;
+}
+
 /** Insertions, deletions and replacements that turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);

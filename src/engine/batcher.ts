@@ -211,7 +211,9 @@ export class Batcher {
   }
 
   #isInline(head: Entry): boolean {
-    return head.rows <= this.#options.inlineRowsMax;
+    // Without an inline lane a request of no rows must not slip through as small enough.
+    const { inlineRowsMax } = this.#options;
+    return inlineRowsMax > 0 && head.rows <= inlineRowsMax;
   }
 
   /** Who goes next: the most urgent level, ageing included, then the oldest. */

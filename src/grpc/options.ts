@@ -47,7 +47,5 @@ export function channelOptionsOf(options: GrpcOptions): Record<string, number> {
     'grpc.max_connection_age_grace_ms': 30_000,
     'grpc.max_connection_idle_ms': 300_000,
     'grpc-node.max_session_memory': 64,
-    // Its tracing costs four closures a call, and nobody asks for it.
-    'grpc.enable_channelz': 0,
   };
 }

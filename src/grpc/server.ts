@@ -23,7 +23,6 @@ import { Inference, type InferenceOptions } from './infer.js';
 import { channelOptionsOf, type GrpcOptions } from './options.js';
 import { type Decode, decoderOf } from './plain.js';
 import { createReflection } from './reflection.js';
-import { ReplyHeaders } from './reply-headers.js';
 import { createIds, isRequestId } from './request-id.js';
 import { InferStream } from './stream.js';
 import { first, peerOf, statusFor, termsOf } from './terms.js';
@@ -113,7 +112,7 @@ class Listener implements GrpcDoor {
     this.#health.setServing(false);
     this.#health.stop();
     for (const stream of this.#streams) stream.drain();
-    // Without channelz, `forceShutdown` finds no connections, and `drain` only those that nobody has closed before it.
+    // In this order: `drain` ends after the grace only what nobody has begun to close before it.
     this.#server.drain(`${this.#host()}:${this.port}`, graceMs);
     return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
   }
@@ -154,16 +153,16 @@ class Listener implements GrpcDoor {
         const { modelName, id } = inference.message!;
         const head = { modelName, modelVersion: answer.version, id };
         const reply = encodeReply(head, answer.outputs);
-        const headers = new ReplyHeaders(this.#headerId(inference), modelName, answer.version);
+        const metadata = metadataOf(this.#headerId(inference), modelName, answer.version);
         if (this.#options.responseCompression === 'none') {
-          call.sendMetadata(metadataOf(headers));
+          call.sendMetadata(metadata);
           respond(null, reply);
-        } else void this.#respondCompressed(call, respond, headers, reply);
+        } else void this.#respondCompressed(call, respond, metadata, reply);
       },
       (error: GatewayError) => {
         isAnswered = true;
         const status = statusFor(error, this.#options.overloadStatus, this.#isOverdue(deadlineAt));
-        respond({ ...status, metadata: metadataOf(new ReplyHeaders(this.#headerId(inference), '', '')) });
+        respond({ ...status, metadata: metadataOf(this.#headerId(inference), '', '') });
       },
     );
   }
@@ -178,12 +177,12 @@ class Listener implements GrpcDoor {
     return this.#newId();
   }
 
-  async #respondCompressed(call: Unary, respond: Respond, headers: ReplyHeaders, reply: Buffer): Promise<void> {
+  async #respondCompressed(call: Unary, respond: Respond, metadata: grpc.Metadata, reply: Buffer): Promise<void> {
     const level = this.#options.responseCompression;
     const encoding = encodingOf(call);
     const packed = encoding === undefined || level === 'none' ? reply : await compressed(reply, encoding, level);
-    if (packed !== reply) headers.encoding = encoding;
-    call.sendMetadata(metadataOf(headers));
+    if (encoding !== undefined && packed !== reply) metadata.set('grpc-encoding', encoding);
+    call.sendMetadata(metadata);
     respond(null, packed);
   }
 
@@ -220,9 +219,9 @@ class Listener implements GrpcDoor {
     const level = this.#options.responseCompression;
     const encoding = encodingOf(call);
     if (level === 'none' || encoding === undefined) return (message, then) => then(message);
-    const headers = new ReplyHeaders('', '', '');
-    headers.encoding = encoding;
-    call.sendMetadata(metadataOf(headers));
+    const metadata = new grpc.Metadata();
+    metadata.set('grpc-encoding', encoding);
+    call.sendMetadata(metadata);
     let last: Promise<void> = Promise.resolve();
     return (message, then) => {
       const packed = compressed(message, encoding, level);
@@ -292,7 +291,12 @@ class Listener implements GrpcDoor {
   }
 }
 
-/** Headers in the place of a Metadata. */
-function metadataOf(headers: ReplyHeaders): grpc.Metadata {
-  return headers as unknown as grpc.Metadata;
+/** Empty = left out. */
+function metadataOf(requestId: string, model: string, version: string): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  if (requestId !== '') metadata.set('x-request-id', requestId);
+  if (model === '') return metadata;
+  metadata.set('x-sluice-model', model);
+  metadata.set('x-sluice-version', version);
+  return metadata;
 }

@@ -21,7 +21,7 @@ export const wireFixed64 = 1;
 export const wireBytes = 2;
 export const wireFixed32 = 5;
 
-/** Chosen: far above any sensible message, and walked in under 10 ms. */
+/** Chosen: far above any sensible message; walking that many takes 1 ms (measured as below). */
 const fieldsMax = 65_536;
 
 export class WireReader {
@@ -208,7 +208,7 @@ export function countVarints(bytes: Buffer, start: number, end: number): number 
   let count = 0;
   if (end - start >= 64) {
     while (((bytes.byteOffset + at) & 3) !== 0) if (bytes[at++]! < 0x80) count++;
-    // Four bytes at a time: 64 MiB take 20 ms instead of 60.
+    // Four bytes at a time: 64 MiB take 50 ms of CPU instead of 154 (median of 15, two shared x86-64 cores, Node 20).
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset + at, (end - at) >> 2);
     for (let i = 0; i < words.length; i++) count += Math.imul((~words[i]! & 0x80808080) >>> 7, 0x01010101) >>> 24;
     at += words.length * 4;

@@ -8,7 +8,7 @@
  *
  * Must not know the DataPlane or sockets.
  */
-import { type Code, type GatewayError, invalid } from '../core/errors.js';
+import { type GatewayError, invalid } from '../core/errors.js';
 import { checkInputs, type Expectation } from '../core/model.js';
 import { decodeRaw } from '../core/raw.js';
 import { bytesOf, type DataType, type Tensor } from '../core/tensor.js';
@@ -17,6 +17,7 @@ import { JsonReader } from './json-reader.js';
 import type { NonFinite } from './json-writer.js';
 import { noParameters, unparsable } from './parameters.js';
 import { type InputSkeleton, type OutputChoice, type RequestSkeleton, readSkeleton } from './skeleton.js';
+import { statusOf } from './status.js';
 
 export interface CodecOptions {
   /** Deepest nesting of a whole JSON document. */
@@ -55,20 +56,6 @@ export interface ReplyForm {
   readonly choices: readonly OutputChoice[] | undefined;
   readonly isBinary: boolean;
 }
-
-export const statusOf = {
-  INVALID_ARGUMENT: 400,
-  UNAUTHENTICATED: 401,
-  PERMISSION_DENIED: 403,
-  NOT_FOUND: 404,
-  FAILED_PRECONDITION: 409,
-  RESOURCE_EXHAUSTED: 429,
-  CANCELLED: 499,
-  INTERNAL: 500,
-  UNIMPLEMENTED: 501,
-  UNAVAILABLE: 503,
-  DEADLINE_EXCEEDED: 504,
-} as const satisfies Record<Code, number>;
 
 const headerMax = 2 ** 31 - 1;
 

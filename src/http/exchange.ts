@@ -93,10 +93,7 @@ export class Exchange implements HttpRequest {
     if (decision instanceof Promise) {
       // The body would be lost if nobody took it meanwhile.
       this.#receive();
-      decision.then(
-        (late) => this.#follow(late),
-        (thrown) => this.#fail(thrown),
-      );
+      decision.then((late) => this.#follow(late)).catch((thrown: unknown) => this.#fail(thrown));
     } else this.#follow(decision);
   }
 

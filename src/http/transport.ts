@@ -58,7 +58,7 @@ export type Engine = 'uws' | 'uws-glibc227' | 'node';
 
 export interface HttpOptions {
   readonly host: string;
-  /** 0 = any free one. */
+  /** 0 = any free one, which no other process can share. */
   readonly port: number;
   readonly engine: Engine | 'auto';
   readonly now: () => number;

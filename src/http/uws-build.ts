@@ -35,7 +35,7 @@ export interface UwsResponse {
 
 export interface UwsApp {
   any(pattern: string, listener: (response: UwsResponse, request: UwsRequest) => void): UwsApp;
-  listen(host: string, port: number, options: number, listener: (socket: unknown) => void): UwsApp;
+  listen(host: string, port: number, listener: (socket: unknown) => void): UwsApp;
   /** Absent in the older build. */
   close?(): unknown;
 }

@@ -23,7 +23,8 @@ export function listenUws(build: UwsBuild, engine: Engine, route: Route, options
   const traffic = new Traffic(route, options);
   const app = build.App().any('/*', (response, request) => accept(traffic, response, request));
   return new Promise((resolve, reject) => {
-    app.listen(host, port, 0, (socket) => {
+    // The library shares the port (SO_REUSEPORT) with other processes, unless it is 0.
+    app.listen(host, port, (socket) => {
       if (socket) resolve(new UwsDoor(build, engine, { app, socket, traffic }));
       else {
         traffic.end();

@@ -12,9 +12,9 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { GatewayError } from '../core/errors.js';
+import { hintOf } from '../core/nearest.js';
 import { type DataType, isDataType } from '../core/tensor.js';
 import { isFilePath } from './file-path.js';
-import { hintOf } from './nearest.js';
 
 export const manifestFileName = 'manifest.json';
 

@@ -7,7 +7,7 @@
  * Must not know files or what a configuration is good for.
  */
 import { GatewayError } from '../core/errors.js';
-import { hintOf } from './nearest.js';
+import { hintOf } from '../core/nearest.js';
 import type { TextField, TextMessage, TextScalar } from './text-proto.js';
 
 type FieldType =

@@ -1,0 +1,126 @@
+/**
+ * The servers that are compared: how each is started for one model, and where it then answers.
+ *
+ * Must not know load or cells.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { end, start } from './children.js';
+import type { Model } from './models.js';
+
+export const baselines = ['plain', 'fastify', 'cluster', 'floor-echo'] as const;
+export type Baseline = (typeof baselines)[number];
+export type ServerName = Baseline | 'sluice' | 'against';
+
+export interface Server {
+  readonly name: ServerName;
+  /** As `http://host:port`. */
+  readonly http: string;
+  /** As `host:port`. */
+  readonly grpc: string | undefined;
+  /** Address of the control port. */
+  readonly admin: string | undefined;
+  /** Undefined when it is not ours to look at. */
+  readonly pid: number | undefined;
+  stop(): Promise<void>;
+}
+
+const startMs = 60_000;
+
+/** Resolves with what the first line that `match` accepts gives. @throws when the process ends first, or takes too long */
+export function lineOf<T>(child: ChildProcess, what: string, match: (line: string) => T | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    const late = setTimeout(() => reject(new Error(`${what} did not start within ${startMs} ms: ${said}`)), startMs);
+    const hear = (line: string) => {
+      if (said.length < 2000) said += `${line}\n`;
+      const found = match(line);
+      if (found === undefined) return;
+      clearTimeout(late);
+      resolve(found);
+    };
+    createInterface({ input: child.stdout! }).on('line', hear);
+    createInterface({ input: child.stderr! }).on('line', hear);
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      clearTimeout(late);
+      reject(new Error(`${what} ended with ${code ?? signal}: ${said.trim()}`));
+    });
+  });
+}
+
+/** One of the programs in `bench/baselines`, which say `listening <port>`. */
+export async function startBaseline(name: Baseline, model: Model): Promise<Server> {
+  const program = fileURLToPath(new URL(`../baselines/${name}.js`, import.meta.url));
+  const child = start(process.execPath, [program, model.name, model.file]);
+  const port = await lineOf(child, name, (line) => /^listening (\d+)$/.exec(line)?.[1]);
+  return {
+    name,
+    http: `http://127.0.0.1:${port}`,
+    grpc: undefined,
+    admin: undefined,
+    pid: child.pid,
+    stop: () => end(child),
+  };
+}
+
+export interface GatewayOptions {
+  readonly models: string;
+  /** 0 = the gateway's own choice. */
+  readonly processes?: number;
+  readonly flags?: readonly string[];
+}
+
+export interface Gateway extends Server {
+  readonly grpc: string;
+  readonly admin: string;
+  readonly pid: number;
+  readonly child: ChildProcess;
+  /** Process ids of the gateway processes that have said they are ready, by number; the latest of each. */
+  readonly processes: ReadonlyMap<number, number>;
+  /** Lines of the log so far, as objects. */
+  readonly log: readonly Readonly<Record<string, unknown>>[];
+}
+
+const cli = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+
+/** The gateway as it is shipped: `serve` with its defaults, on free ports. */
+export async function startGateway({ models, processes = 0, flags = [] }: GatewayOptions): Promise<Gateway> {
+  const ports = ['http', 'grpc', 'admin'].flatMap((name) =>
+    flags.includes(`--${name}-port`) ? [] : [`--${name}-port`, '0'],
+  );
+  const args = [cli, 'serve', '--models', models, '--host', '127.0.0.1', ...ports, '--log-format', 'json', ...flags];
+  if (processes > 0) args.push('--gateway-processes', String(processes));
+  if (!flags.includes('--drain-delay-ms')) args.push('--drain-delay-ms', '0');
+  const child = start(process.execPath, args);
+  const log: Readonly<Record<string, unknown>>[] = [];
+  const ready = new Map<number, number>();
+  let addresses: { readonly http: string; readonly grpc: string } | undefined;
+  let admin: string | undefined;
+  let wanted = processes || 1;
+  const found = await lineOf(child, 'sluice', (line) => {
+    const entry = parsed(line);
+    if (entry === undefined) return undefined;
+    if (log.length < logMax) log.push(entry);
+    if (typeof entry.processes === 'number') wanted = entry.processes;
+    if (entry.msg === 'gateway.ready') {
+      ready.set(Number(entry.process), Number(entry.gatewayPid));
+      addresses ??= { http: String(entry.http), grpc: String(entry.grpc) };
+    }
+    if (entry.msg === 'listening' && entry.admin !== undefined) admin = String(entry.admin);
+    const isUp = addresses !== undefined && admin !== undefined && ready.size >= wanted;
+    return isUp ? { ...addresses!, admin: admin! } : undefined;
+  });
+  return { name: 'sluice', ...found, pid: child.pid!, child, processes: ready, log, stop: () => end(child, 10_000) };
+}
+
+const logMax = 10_000;
+
+function parsed(line: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
