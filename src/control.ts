@@ -377,12 +377,12 @@ class Control {
   #onFleet(event: FleetEvent): void {
     switch (event.kind) {
       case 'snapshot':
-        this.#metrics.put(String(event.pid), event.snapshot.families);
-        this.#statistics.put(String(event.pid), event.snapshot.statistics);
+        this.#metrics.put(event.life, event.snapshot.families);
+        this.#statistics.put(event.life, event.snapshot.statistics);
         return this.#registry.touch(event.used);
       case 'gone':
-        this.#metrics.end(String(event.pid));
-        return this.#statistics.end(String(event.pid));
+        this.#metrics.end(event.life);
+        return this.#statistics.end(event.life);
       case 'ready':
         return this.#onReady(event);
       case 'overdue':
@@ -440,6 +440,7 @@ class Control {
     await this.#fleet.stop(code === 0 ? drain_delay_ms : 0, drain_timeout_ms);
     this.#admission.close();
     this.#log.info('stopped', { code });
+    this.#log.flush();
     this.#stopped?.(code);
   }
 }

@@ -270,6 +270,7 @@ class Gateway {
     await sleep(drainDelayMs);
     const forced = setTimeout(() => {
       this.#log.warn('drain.forced', { afterMs: drainTimeoutMs });
+      this.#log.flush();
       process.kill(process.pid, 'SIGKILL');
     }, drainTimeoutMs);
     await Promise.all([this.#closeHttp(Math.min(lingerMs, drainTimeoutMs / 4)), this.#grpc?.stop(drainTimeoutMs)]);
@@ -277,6 +278,7 @@ class Gateway {
     await Promise.all(Array.from(this.#router.versions, ({ id }) => this.#router.drain(id)));
     clearTimeout(forced);
     this.#control.send({ kind: 'pong', seq: 0, snapshot: this.#snapshot(), used: [] });
+    this.#log.flush();
     if (process.connected) process.disconnect();
     process.exit(0);
   }

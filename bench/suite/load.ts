@@ -11,6 +11,9 @@ export interface LoadResult {
   readonly p99Us: number;
   /** Answers that were not a success, and connections that failed. */
   readonly errors: number;
+  /** Told by a load that is its own server. */
+  readonly cpuUs?: number;
+  readonly rssBytes?: number;
 }
 
 /** Runs against one server at a time. */

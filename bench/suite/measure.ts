@@ -63,12 +63,13 @@ async function sampleOf({ pid, load, before, after }: Runner, seconds: number): 
   const result: LoadResult = await load(seconds);
   const stop = pid === undefined ? undefined : usageOf(pid);
   await after?.();
+  const cpuUs = start === undefined || stop === undefined ? result.cpuUs : stop.cpuUs - start.cpuUs;
   return {
     rps: result.requests / result.seconds,
     p50Us: result.p50Us,
     p99Us: result.p99Us,
-    cpuUs: start === undefined || stop === undefined ? Number.NaN : (stop.cpuUs - start.cpuUs) / result.requests,
-    rssBytes: stop?.rssBytes ?? Number.NaN,
+    cpuUs: (cpuUs ?? Number.NaN) / result.requests,
+    rssBytes: stop?.rssBytes ?? result.rssBytes ?? Number.NaN,
     errors: result.errors,
   };
 }

@@ -7,6 +7,7 @@ import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { end, start } from './children.js';
+import { readMetrics } from './metrics-text.js';
 import type { Model } from './models.js';
 
 export const baselines = ['plain', 'fastify', 'cluster', 'floor-echo'] as const;
@@ -50,10 +51,13 @@ export function lineOf<T>(child: ChildProcess, what: string, match: (line: strin
   });
 }
 
-/** One of the programs in `bench/baselines`, which say `listening <port>`. */
-export async function startBaseline(name: Baseline, model: Model): Promise<Server> {
+/**
+ * One of the programs in `bench/baselines`, which say `listening <port>`.
+ * @param processes how many the gateway has; only the floor takes as many, the baselines are what their names say
+ */
+export async function startBaseline(name: Baseline, model: Model, processes: number): Promise<Server> {
   const program = fileURLToPath(new URL(`../baselines/${name}.js`, import.meta.url));
-  const child = start(process.execPath, [program, model.name, model.file]);
+  const child = start(process.execPath, [program, model.name, model.file, String(processes)]);
   const port = await lineOf(child, name, (line) => /^listening (\d+)$/.exec(line)?.[1]);
   return {
     name,
@@ -70,6 +74,8 @@ export interface GatewayOptions {
   /** 0 = the gateway's own choice. */
   readonly processes?: number;
   readonly flags?: readonly string[];
+  /** Further options, as SLUICE_… variables. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Gateway extends Server {
@@ -86,36 +92,44 @@ export interface Gateway extends Server {
 const cli = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 
 /** The gateway as it is shipped: `serve` with its defaults, on free ports. */
-export async function startGateway({ models, processes = 0, flags = [] }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({ models, processes = 0, flags = [], env = {} }: GatewayOptions): Promise<Gateway> {
   const ports = ['http', 'grpc', 'admin'].flatMap((name) =>
     flags.includes(`--${name}-port`) ? [] : [`--${name}-port`, '0'],
   );
   const args = [cli, 'serve', '--models', models, '--host', '127.0.0.1', ...ports, '--log-format', 'json', ...flags];
   if (processes > 0) args.push('--gateway-processes', String(processes));
   if (!flags.includes('--drain-delay-ms')) args.push('--drain-delay-ms', '0');
-  const child = start(process.execPath, args);
+  const child = start(process.execPath, args, { env: { ...process.env, ...env } });
   const log: Readonly<Record<string, unknown>>[] = [];
   const ready = new Map<number, number>();
   let addresses: { readonly http: string; readonly grpc: string } | undefined;
   let admin: string | undefined;
-  let wanted = processes || 1;
   const found = await lineOf(child, 'sluice', (line) => {
     const entry = parsed(line);
     if (entry === undefined) return undefined;
     if (log.length < logMax) log.push(entry);
-    if (typeof entry.processes === 'number') wanted = entry.processes;
     if (entry.msg === 'gateway.ready') {
       ready.set(Number(entry.process), Number(entry.gatewayPid));
       addresses ??= { http: String(entry.http), grpc: String(entry.grpc) };
     }
     if (entry.msg === 'listening' && entry.admin !== undefined) admin = String(entry.admin);
-    const isUp = addresses !== undefined && admin !== undefined && ready.size >= wanted;
-    return isUp ? { ...addresses!, admin: admin! } : undefined;
+    return addresses !== undefined && admin !== undefined ? { ...addresses, admin } : undefined;
   });
+  await allReady(found.admin);
   return { name: 'sluice', ...found, pid: child.pid!, child, processes: ready, log, stop: () => end(child, 10_000) };
 }
 
 const logMax = 10_000;
+
+/** How many processes there will be is the gateway's own choice; its metrics say how many are ready. */
+async function allReady(admin: string): Promise<void> {
+  for (const giveUpAt = Date.now() + startMs; Date.now() < giveUpAt; ) {
+    const states = (await readMetrics(admin)).filter(({ name }) => name === 'sluice_processes');
+    if (states.length > 0 && states.every(({ labels, value }) => value === 0 || labels.state === 'ready')) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error('sluice did not get all its processes ready');
+}
 
 function parsed(line: string): Readonly<Record<string, unknown>> | undefined {
   try {

@@ -8,7 +8,7 @@
  */
 import { z } from 'zod';
 import { overrides } from './model-overrides.js';
-import { absent, bytes, choice, fraction, integer, oneOf, structure, text, toggle } from './option.js';
+import { absent, bytes, choice, integer, oneOf, structure, text, toggle } from './option.js';
 import { versionPolicy } from './version-policy.js';
 
 const KiB = 2 ** 10;
@@ -208,7 +208,7 @@ export const schema = z.object({
     ),
   }),
   model_control: z.object({
-    file_override: toggle(false, 'Allow load calls that bring the files of a version with them.'),
+    file_override: absent(false, 'Allow load calls that bring the files of a version with them.'),
   }),
   readiness: z.object({
     models: structure(
@@ -236,10 +236,10 @@ export const schema = z.object({
       ['auto', 'json', 'pretty'],
       'Form of the lines; auto = pretty on a terminal, JSON otherwise.',
     ),
-    access: fraction(0, 'Share of requests that get an access line; 0 = off.'),
+    access: absent(0, 'Share of requests that get an access line; 0 = off.'),
   }),
   metrics: z.object({
-    triton_aliases: toggle(false, 'Also give the nv_inference_* metrics.'),
+    triton_aliases: absent(false, 'Also give the nv_inference_* metrics.'),
     series_max: integer(5000, 100, 1_000_000, 'Series in all; what comes later is counted under _other.'),
   }),
   prediction_log: z.object({ sample: absent(0, 'Share of requests that are logged with their tensors; 0 = off.') }),

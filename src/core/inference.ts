@@ -5,6 +5,8 @@
  * puts in their place. `DataPlane` is all that a front-end may ask for.
  *
  * Times are milliseconds of one monotonic clock per process, given as `now`.
+ *
+ * Must not know queues, protocols' bytes or how a version is opened.
  */
 import type { Code, GatewayError } from './errors.js';
 import type { Version, VersionId } from './model.js';

@@ -7,6 +7,13 @@
  * Must not know who asks. Time and chance are given.
  */
 
+const visible = /^[!-~]{1,128}$/;
+
+/** The text can stand in a header as a request id. */
+export function isRequestId(text: string): boolean {
+  return visible.test(text);
+}
+
 export interface IdSource {
   /** Milliseconds since the epoch. */
   readonly epochMs: () => number;

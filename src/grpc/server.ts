@@ -14,6 +14,7 @@ import * as grpc from '@grpc/grpc-js';
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { GatewayError } from '../core/errors.js';
 import { Cancellation, type DataPlane } from '../core/inference.js';
+import { createRequestIds, isRequestId } from '../core/request-id.js';
 import { createCalls, type UnaryCall } from './calls.js';
 import { encodeReply } from './codec.js';
 import { compressed, encodingOf, keepAcceptEncoding } from './compression.js';
@@ -23,7 +24,6 @@ import { Inference, type InferenceOptions } from './infer.js';
 import { channelOptionsOf, type GrpcOptions } from './options.js';
 import { type Decode, decoderOf } from './plain.js';
 import { createReflection } from './reflection.js';
-import { createIds, isRequestId } from './request-id.js';
 import { InferStream } from './stream.js';
 import { first, peerOf, statusFor, termsOf } from './terms.js';
 
@@ -67,7 +67,7 @@ class Listener implements GrpcDoor {
     this.#plane = plane;
     this.#options = options;
     this.#health = new Health(plane);
-    this.#newId = createIds(options.epochNow, options.random);
+    this.#newId = createRequestIds({ epochMs: options.epochNow, random: options.random });
     const { typedElementsMax, stringsMax } = options;
     this.#inference = { typedElementsMax, stringsMax, newId: this.#newId, isStopping: () => this.#isStopping };
     if (options.responseCompression !== 'none') keepAcceptEncoding(grpc.Metadata);

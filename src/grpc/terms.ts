@@ -4,9 +4,9 @@
  * Must not know the gRPC library: the types say what it needs of a call.
  */
 import { type GatewayError, invalid } from '../core/errors.js';
+import { isRequestId } from '../core/request-id.js';
 import type { Peer } from './calls.js';
 import { detailsOf, statusOf } from './codec.js';
-import { isRequestId } from './request-id.js';
 
 export interface Terms {
   /** Empty = none. */

@@ -10,6 +10,7 @@
 import { GatewayError, invalid } from '../core/errors.js';
 import type { DataPlane, InferenceReply, Selector } from '../core/inference.js';
 import type { Version } from '../core/model.js';
+import { isRequestId } from '../core/request-id.js';
 import { errorAnswer, jsonType } from './answers.js';
 import {
   type CodecOptions,
@@ -40,7 +41,6 @@ export interface InferenceOptions extends CodecOptions {
 }
 
 const binaryType: Header = ['Content-Type', 'application/octet-stream'];
-const visible = /^[!-~]{1,128}$/;
 
 /** Decides what to do with an inference request before its body is read. */
 export function decideInference(
@@ -93,7 +93,7 @@ class InferenceCall implements BodyConsumer {
     const request = this.#request;
     const id = request.header('x-request-id');
     if (id !== undefined) {
-      if (!visible.test(id)) throw invalid('X-Request-Id must be 1 to 128 characters from ! to ~');
+      if (!isRequestId(id)) throw invalid('X-Request-Id must be 1 to 128 characters from ! to ~');
       this.#id = id;
     }
     this.#deadlineAt =
@@ -167,7 +167,7 @@ class InferenceCall implements BodyConsumer {
 
   /** The body's id stands before the header's; one that no header could carry is replaced. */
   #adoptId(id: string): void {
-    if (id !== '') this.#id = visible.test(id) ? id : this.#options.newId();
+    if (id !== '') this.#id = isRequestId(id) ? id : this.#options.newId();
     else if (this.#id === '') this.#id = this.#options.newId();
   }
 

@@ -17,6 +17,7 @@ export type ChildState = 'starting' | 'ready' | 'draining' | 'gone';
 
 export interface ChildOptions {
   readonly number: number;
+  readonly life: string;
   readonly now: () => number;
   readonly beatMs: number;
   readonly beatTimeoutMs: number;
@@ -34,6 +35,8 @@ export interface Exit {
 
 export class Child {
   readonly number: number;
+  /** One life of one process; a process id may come back. */
+  readonly life: string;
   readonly startedAt: number;
   readonly #options: ChildOptions;
   readonly #worker: Worker;
@@ -46,6 +49,7 @@ export class Child {
 
   constructor(options: ChildOptions) {
     this.number = options.number;
+    this.life = options.life;
     this.#options = options;
     this.startedAt = options.now();
     this.#answeredAt = this.startedAt;

@@ -57,12 +57,11 @@ export type FleetEvent =
   | { readonly kind: 'overdue'; readonly process: number; readonly version: VersionId }
   | {
       readonly kind: 'snapshot';
-      readonly process: number;
-      readonly pid: number;
+      readonly life: string;
       readonly snapshot: Snapshot;
       readonly used: readonly string[];
     }
-  | { readonly kind: 'gone'; readonly process: number; readonly pid: number };
+  | { readonly kind: 'gone'; readonly life: string };
 
 interface Waiting {
   readonly children: Set<Child>;
@@ -91,6 +90,7 @@ export class Fleet {
   #settings: LiveSettings | undefined;
   #isListening = false;
   #isStopping = false;
+  #lives = 0;
   #onGone: (() => void) | undefined;
   #onStarted: (() => void) | undefined;
 
@@ -221,8 +221,10 @@ export class Fleet {
 
   #startChild(number: number): void {
     const { now, beatMs, beatTimeoutMs } = this.#options;
+    this.#lives++;
     const child = new Child({
       number,
+      life: `${number}.${this.#lives}`,
       now,
       beatMs,
       beatTimeoutMs,
@@ -256,8 +258,7 @@ export class Fleet {
       case 'pong':
         this.#options.onEvent({
           kind: 'snapshot',
-          process: child.number,
-          pid: child.pid,
+          life: child.life,
           snapshot: message.snapshot,
           used: message.used,
         });
@@ -321,7 +322,7 @@ export class Fleet {
       const waiting = this.#waiting.get(what);
       if (waiting?.children.has(child)) this.#answered(child, what);
     }
-    this.#options.onEvent({ kind: 'gone', process: child.number, pid: child.pid });
+    this.#options.onEvent({ kind: 'gone', life: child.life });
     const reason = exit.killed ?? exit.signal ?? (exit.code === 0 ? 'exit' : `exit ${exit.code}`);
     const restartMs = this.#isStopping || isReplaced ? undefined : this.#backoffMs(child);
     this.#options.onEvent({ kind: 'exit', process: child.number, pid: child.pid, reason, restartMs });

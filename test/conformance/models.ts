@@ -56,3 +56,12 @@ export function writeModels(directory: string): string {
     slow: slow(),
   });
 }
+
+/** One slow model whose queue holds a single request, and one whose answers JSON has no words for. @returns the directory */
+export function writeCrowded(directory: string): string {
+  const queue = 'dynamic_batching { default_queue_policy { max_queue_size: 1 allow_timeout_override: true } }';
+  return writeRepository(directory, {
+    slow: { versions: { 1: slow() }, beside: { 'config.pbtxt': queue } },
+    non_finite: nanOut(),
+  });
+}

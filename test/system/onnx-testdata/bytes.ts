@@ -2,7 +2,14 @@
  * Tensors as the bytes that the binary forms of both protocols carry, and back: little-endian numbers, strings after their
  * length as uint32. The client's side of it, so it shares nothing with the server's.
  */
-import { allocate, asBytes, type DataType, elementsOf, type Tensor, type TypedArray } from '../../../src/core/tensor.js';
+import {
+  allocate,
+  asBytes,
+  type DataType,
+  elementsOf,
+  type Tensor,
+  type TypedArray,
+} from '../../../src/core/tensor.js';
 
 export function bytesOfTensor({ datatype, data }: Tensor): Buffer {
   if (datatype !== 'BYTES') return Buffer.from(asBytes(data as TypedArray));

@@ -16,17 +16,26 @@ export function differenceOf(got: Tensor, expected: Tensor): string | undefined 
   return undefined;
 }
 
+/** JSON writes every NaN alike, so its sign and payload are told apart in binary only. */
+export type NanRule = 'any' | 'bits';
+
 /** @returns the first output that is not the same to the bit, in name, datatype, shape or elements, or undefined */
-export function bitDifferenceOf(got: readonly Tensor[], expected: readonly Tensor[]): string | undefined {
+export function bitDifferenceOf(got: readonly Tensor[], expected: readonly Tensor[], nan: NanRule): string | undefined {
   if (got.length !== expected.length) return `expected ${expected.length} outputs, got ${got.length}`;
   for (const [i, tensor] of expected.entries()) {
-    const [ours, theirs] = [headOf(got[i]!), headOf(tensor)];
-    if (got[i]!.name !== tensor.name || ours !== theirs)
-      return `expected '${tensor.name}' ${theirs}, got '${got[i]!.name}' ${ours}`;
-    if (!bytesOfTensor(got[i]!).equals(bytesOfTensor(tensor)))
-      return `'${tensor.name}' ${theirs}: ${differenceOf(got[i]!, tensor) ?? 'other bits'}`;
+    const [ours, theirs] = [`'${got[i]!.name}' ${headOf(got[i]!)}`, `'${tensor.name}' ${headOf(tensor)}`];
+    if (ours !== theirs) return `expected ${theirs}, got ${ours}`;
+    const isSame =
+      nan === 'any' ? hasSameValues(got[i]!, tensor) : bytesOfTensor(got[i]!).equals(bytesOfTensor(tensor));
+    if (!isSame) return `${theirs}: ${differenceOf(got[i]!, tensor) ?? 'other bits'}`;
   }
   return undefined;
+}
+
+function hasSameValues(a: Tensor, b: Tensor): boolean {
+  if (a.data.length !== b.data.length) return false;
+  for (let i = 0; i < a.data.length; i++) if (!Object.is(a.data[i], b.data[i])) return false;
+  return true;
 }
 
 function headOf({ datatype, shape }: Tensor): string {

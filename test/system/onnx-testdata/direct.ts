@@ -63,11 +63,12 @@ export class DirectRuns {
 
   /** One case at a time. */
   run(one: Case): Promise<Direct> {
-    const child = (this.#child ??= fork(fileURLToPath(import.meta.url), ['child'], {
+    this.#child ??= fork(fileURLToPath(import.meta.url), ['child'], {
       serialization: 'advanced',
       execArgv: [],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    }));
+    });
+    const child = this.#child;
     return new Promise((resolve) => {
       const onExit = (code: number | null, signal: string | null) => {
         this.#child = undefined;

@@ -7,7 +7,14 @@
  *
  * Must not know models or what is done with the tensors.
  */
-import { allocate, countOf, type DataType, elementsOf, type Tensor, type TypedArray } from '../../../src/core/tensor.js';
+import {
+  allocate,
+  countOf,
+  type DataType,
+  elementsOf,
+  type Tensor,
+  type TypedArray,
+} from '../../../src/core/tensor.js';
 
 const datatypeOf: Readonly<Record<number, DataType>> = {
   1: 'FP32',

@@ -1,0 +1,34 @@
+/**
+ * When a number may be printed: three windows in a row that agree.
+ *
+ * Throughput and median latency of the last three windows each have to lie within ±10 % of their mean. Until they do,
+ * another window is measured, ten at most; then the answer is "unstable", because a mean of windows that differ describes
+ * none of them. (The rule and its numbers are those of perf_analyzer.)
+ *
+ * Must not know how windows are measured.
+ */
+
+export interface WindowFigures {
+  readonly rps: number;
+  readonly latencyUs: number;
+}
+
+export const steadyWindows = 3;
+export const windowsMax = 10;
+const tolerance = 0.1;
+
+export type Verdict = 'go on' | 'steady' | 'unstable';
+
+export function verdictOf(windows: readonly WindowFigures[]): Verdict {
+  const last = windows.slice(-steadyWindows);
+  const isSteady =
+    last.length === steadyWindows && agree(last.map(({ rps }) => rps)) && agree(last.map(({ latencyUs }) => latencyUs));
+  if (isSteady) return 'steady';
+  return windows.length >= windowsMax ? 'unstable' : 'go on';
+}
+
+function agree(values: readonly number[]): boolean {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  // A window without a single success agrees with nothing, not even with two others like it.
+  return values.every((value) => value > 0 && Math.abs(value - mean) <= tolerance * mean);
+}
