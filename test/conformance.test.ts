@@ -10,6 +10,7 @@ import { loadUws } from '../src/http/uws-build.js';
 import { type Case, cases } from './conformance/cases.js';
 import { checkGrpcClients, checkHttpClients } from './conformance/clients.js';
 import { type Answered, type Door, grpcDoor, httpDoor } from './conformance/doors.js';
+import { checkDraining, checkLoading } from './conformance/lifecycle.js';
 import {
   checkBatches,
   checkDeadlines,
@@ -17,7 +18,7 @@ import {
   checkGrpcCancellation,
   checkHttpCancellation,
 } from './conformance/load.js';
-import { writeCrowded, writeModels } from './conformance/models.js';
+import { writeCrowded, writeModels, writeSmall } from './conformance/models.js';
 import { checkGrpcShapes, checkShapes, checkStatistics } from './conformance/shapes.js';
 import { freshDirectory, type Server, startServer } from './system/server.js';
 
@@ -121,5 +122,29 @@ for (const [overloadStatus, nonFinite, tokens] of [
     });
     grpc.close();
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  });
+}
+
+test('load and unload by calls', async (context) => {
+  const flags = ['--load', 'explicit', '--engine-instances', '1'];
+  const server = await startServer({ models: writeSmall(freshDirectory(context)), flags });
+  context.after(() => server.kill('SIGKILL'));
+  const grpc = grpcDoor(server.grpc);
+  context.after(() => grpc.close());
+  await checkLoading(context, httpDoor(server.http), grpc);
+  grpc.close();
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+for (const engine of engines) {
+  const isAbsent = engine !== 'node' && loadUws(engine) === undefined;
+  const skip = isAbsent ? `the build ${engine} does not load on this system` : false;
+  test(`draining on ${engine}`, { skip }, async (context) => {
+    const flags = ['--http-engine', engine, '--drain-timeout-ms', '20000', '--engine-instances', '2'];
+    const server = await startServer({ models: writeSmall(freshDirectory(context)), flags, processes: 1 });
+    context.after(() => server.kill('SIGKILL'));
+    const grpc = grpcDoor(server.grpc);
+    context.after(() => grpc.close());
+    await checkDraining(context, server, httpDoor(server.http), grpc);
   });
 }

@@ -65,3 +65,8 @@ export function writeCrowded(directory: string): string {
     non_finite: nanOut(),
   });
 }
+
+/** @returns the directory */
+export function writeSmall(directory: string): string {
+  return writeRepository(directory, { simple: addSub(), slow: slow() });
+}

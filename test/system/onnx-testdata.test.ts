@@ -53,8 +53,15 @@ test('the ONNX backend test data gives over every protocol what the runtime give
     assert.ok([...direct.values()].filter(({ outcome }) => outcome === 'passed').length > 900);
     assert.deepEqual(wrong(true).map(textOf), []);
   });
-  await context.test('every other case is answered, or refused with a reason that names no path', () => {
+  await context.test('every other case is answered, or refused with a reason that names no path', async () => {
     assert.deepEqual(wrong(false).map(textOf), []);
+    const listed = new Map((await indexOf(server)).map((entry) => [entry.name, entry]));
+    for (const [name, { outcome }] of direct) {
+      const { state, reason } = listed.get(name)!;
+      const isRefused = outcome === 'not tensors' || outcome === 'does not load';
+      assert.equal(state, isRefused ? 'UNAVAILABLE' : 'READY', name);
+      if (isRefused) assert.ok(isCleanReason(reason), `${name}: ${reason}`);
+    }
   });
   await context.test('no model ended a process', async () => {
     assert.deepEqual(
@@ -149,8 +156,24 @@ function judgeHalf(answer: Answer): readonly [Verdict, string] {
 function judgeOther(answer: Answer, { outcome }: Direct): readonly [Verdict, string] {
   if (answer.isOk) return outcome === 'differs' ? ['answered', ''] : ['wrong', 'it was answered'];
   const text = `${answer.code} ${answer.message}`;
-  const isClean = answer.message.length > 20 && !/\/\w+\/|\n\s+at /.test(answer.message);
-  return [isClean && outcome !== 'differs' ? 'refused' : 'wrong', text];
+  return [isCleanReason(answer.message) && outcome !== 'differs' ? 'refused' : 'wrong', text];
+}
+
+/** It says something, and nothing of paths or stacks. */
+function isCleanReason(reason: string): boolean {
+  return reason.length > 20 && !/\/\w+\/|\n\s+at /.test(reason);
+}
+
+interface IndexEntry {
+  readonly name: string;
+  readonly state: string;
+  readonly reason: string;
+}
+
+async function indexOf(server: Server): Promise<IndexEntry[]> {
+  const response = await fetch(`${server.http}/v2/repository/index`, { method: 'POST' });
+  assert.equal(response.status, 200);
+  return (await response.json()) as IndexEntry[];
 }
 
 function summarise(

@@ -1,0 +1,38 @@
+/**
+ * bench/RESULTS.md, made from the stored results.
+ *
+ * Must not know how anything was measured.
+ */
+import { judge } from './promises.js';
+import type { Results } from './results.js';
+import { cellText, floorsText, promisesText, rowsTable, scenariosText, table } from './tables.js';
+
+export function reportOf(results: Results): string {
+  const { machine, settings, cells, floors, variants, scenarios } = results;
+  const parts = [
+    '# What was measured',
+    'Written by `npm run bench -- --write`; do not edit. Numbers are medians with (min–max) over the rounds. Ratios are taken round by round against another server of the same round, so they hold better than the numbers.',
+    `${settings.rounds} rounds of ${settings.seconds} s for each server, taking turns; load by ${settings.generator} on the same machine.`,
+    table(['', ''], Object.entries(machine)),
+  ];
+  if (cells.length > 0) {
+    parts.push('## What was promised', promisesText(judge(cells)), '## Cells', serversText, ...cells.map(cellText));
+  }
+  if (floors.length > 0) parts.push('## The bare runtime, one thread', floorsText(floors));
+  for (const name of new Set(variants.map((variant) => variant.table))) {
+    parts.push(variantTitles[name] ?? `## ${name}`);
+    for (const { table: of, cell, rows } of variants) {
+      if (of === name) parts.push(`### ${cell}`, rowsTable(rows, Object.keys(rows[0]?.ratios ?? {})[0] ?? ''));
+    }
+  }
+  if (scenarios.length > 0) parts.push('## Scenarios', scenariosText(scenarios));
+  return `${parts.join('\n\n')}\n`;
+}
+
+const serversText =
+  '`plain` is node:http with onnxruntime-node, `fastify` the same behind fastify, `cluster` two processes of that, `floor-echo` the gateway’s HTTP engine and codec without a model, `floor-ort` the bare runtime with as many loops as the gateway has threads. In cells of other protocols `plain` still speaks JSON.';
+
+const variantTitles: Readonly<Record<string, string>> = {
+  processes: '## How many gateway processes',
+  features: '## What features cost',
+};

@@ -1,0 +1,145 @@
+/**
+ * Models that come and go by calls, and a server that goes.
+ *
+ * Must not know the list of cases.
+ */
+import assert from 'node:assert/strict';
+import { Agent } from 'node:http';
+import type { TestContext } from 'node:test';
+import { type Answer, post } from '../system/load.js';
+import type { Server } from '../system/server.js';
+import { simpleOf } from './cases.js';
+import { type Door, type GrpcClient, grpcMessage, type Json } from './doors.js';
+import { slowOf } from './load.js';
+
+/** Field numbers of the two variants of RepositoryModelLoadRequest and RepositoryModelUnloadRequest. */
+const nameFields = { 'Triton (model_name = 2)': 2, 'KServe (model_name = 1)': 1 } as const;
+
+function namedBytes(field: number, name: string): Buffer {
+  return Buffer.concat([Buffer.of((field << 3) | 2, name.length), Buffer.from(name)]);
+}
+
+/** A server with load policy explicit that offers `simple` and nothing else. */
+export async function checkLoading(context: TestContext, http: Door, grpc: GrpcClient): Promise<void> {
+  const codes = async () => {
+    const answers = await Promise.all([http.infer('json', simpleOf(1)), grpc.infer('raw', simpleOf(1))]);
+    return answers.map(({ code }) => code);
+  };
+  for (const [variant, field] of Object.entries(nameFields)) {
+    await context.test(`load and unload over gRPC as ${variant} take effect before the answer`, async () => {
+      assert.deepEqual(await codes(), ['NOT_FOUND', 'NOT_FOUND']);
+      await grpc.bytes('RepositoryModelLoad', namedBytes(field, 'simple'));
+      assert.deepEqual(await codes(), ['OK', 'OK']);
+      assert.deepEqual(await grpc.call('ModelReady', { name: 'simple' }), { ready: true });
+      await grpc.bytes('RepositoryModelUnload', namedBytes(field, 'simple'));
+      assert.deepEqual(await codes(), ['NOT_FOUND', 'NOT_FOUND']);
+    });
+  }
+  await context.test('load and unload answer with the name and what was done', async () => {
+    assert.deepEqual(await grpc.call('RepositoryModelLoad', { model_name: 'simple' }), {
+      model_name: 'simple',
+      isLoaded: true,
+    });
+    assert.deepEqual(await grpc.call('RepositoryModelUnload', { model_name: 'simple' }), {
+      model_name: 'simple',
+      isUnloaded: true,
+    });
+  });
+  await context.test('what cannot be loaded has its code and text', async () => {
+    const fails = (message: object) =>
+      grpc.call('RepositoryModelLoad', message).then(
+        () => 'answered',
+        ({ code, details }) => [code, details],
+      );
+    assert.deepEqual(await fails({ model_name: 'nobody' }), [
+      5,
+      "failed to load 'nobody', failed to poll from model repository",
+    ]);
+    assert.deepEqual(await fails({ repository_name: 'x', model_name: 'simple' }), [
+      12,
+      "'repository_name' specification is not supported",
+    ]);
+    const [code, details] = (await fails({ model_name: '../etc' })) as [number, string];
+    assert.deepEqual(
+      [code, details],
+      [3, "invalid model name '../etc', model name must not contain path traversal characters"],
+    );
+  });
+  await context.test(
+    'infer, load and unload at once: every answer names a version or says that there is none',
+    async () => {
+      const changes = (async () => {
+        for (let round = 0; round < 3; round++) {
+          await grpc.call('RepositoryModelLoad', { model_name: 'simple' });
+          await grpc.call('RepositoryModelUnload', { model_name: 'simple' });
+        }
+        return 'done';
+      })();
+      const seen = new Set<string>();
+      for (let isOver = false; !isOver; ) {
+        const answers = await Promise.all([http.infer('binary', simpleOf(2)), grpc.infer('raw', simpleOf(2))]);
+        for (const { code, version } of answers) seen.add(`${code} ${version}`.trim());
+        isOver = (await Promise.race([changes, Promise.resolve('going on')])) === 'done';
+      }
+      for (const outcome of seen) assert.ok(['OK 1', 'NOT_FOUND', 'UNAVAILABLE'].includes(outcome), outcome);
+    },
+  );
+}
+
+const doneText = 'Server is shutting down and has stopped accepting new requests.';
+
+/** Ends the server. */
+export async function checkDraining(context: TestContext, server: Server, http: Door, grpc: GrpcClient): Promise<void> {
+  await context.test(
+    'a server that drains answers what it has, refuses what comes after, and ends with 0',
+    async () => {
+      const agents = Array.from({ length: 20 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
+      const ask = (agent: Agent, body = '{"inputs":[{"name":"INPUT0","shape":[1,1],"datatype":"FP32","data":[0]}]}') =>
+        post(`${server.http}/v2/models/slow/infer`, body, agent) as Promise<Answer>;
+      for (const agent of agents) assert.equal((await ask(agent)).status, 200);
+      const stream = openStream(grpc);
+      stream.send(grpcMessage('raw', slowOf(0)));
+      await stream.received(1);
+      // Three seconds of work keep the process there until the late ones have asked.
+      const kept = http.infer('json', slowOf(300_000));
+      server.kill('SIGTERM');
+      await server.line(({ msg }) => msg === 'stopping');
+      const answers: Answer[] = [];
+      for (const agent of agents) {
+        const answer = await ask(agent);
+        answers.push(answer);
+        assert.equal(answer.headers.connection, 'close');
+        if (answer.status !== 200) break;
+        await new Promise((resolve) => setTimeout(resolve, 60));
+      }
+      assert.deepEqual([answers.at(-1)!.status, JSON.parse(answers.at(-1)!.text).error], [503, doneText]);
+      assert.equal((await kept).code, 'OK');
+      for (const agent of agents) agent.destroy();
+      stream.end();
+      assert.deepEqual(await server.exited, { code: 0, signal: null });
+    },
+  );
+}
+
+function openStream({ stub }: GrpcClient) {
+  const call = stub.ModelStreamInfer();
+  const replies: Json[] = [];
+  let look = () => {};
+  call.on('data', (reply: Json) => {
+    replies.push(reply);
+    look();
+  });
+  // The server ends what the test no longer waits for.
+  call.on('error', () => {});
+  return {
+    send: (message: Json) => call.write(message),
+    end: () => call.end(),
+    received: (count: number) =>
+      new Promise<void>((resolve) => {
+        look = () => {
+          if (replies.length >= count) resolve();
+        };
+        look();
+      }),
+  };
+}
