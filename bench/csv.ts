@@ -3,6 +3,7 @@
  *
  * Must not know what the cells mean.
  */
+import { Exit } from '../src/cli/exit.js';
 
 export interface CsvRecord {
   readonly cells: readonly string[];
@@ -10,7 +11,10 @@ export interface CsvRecord {
   readonly line: number;
 }
 
-/** Empty lines are no records. */
+/**
+ * Empty lines are no records.
+ * @throws Exit 2
+ */
 export function parseCsv(text: string): CsvRecord[] {
   const records: CsvRecord[] = [];
   const cell = /(?:"((?:[^"]|"")*)"|([^,\r\n]*))(,|\r?\n|$)/y;
@@ -19,7 +23,7 @@ export function parseCsv(text: string): CsvRecord[] {
   let began = 1;
   while (cell.lastIndex < text.length) {
     const match = cell.exec(text);
-    if (match === null) throw new Error(`line ${line}: a quote that does not end`);
+    if (match === null) throw new Exit(2, `line ${line}: expected quotes around a whole cell`);
     const [whole, quoted, plain = '', end] = match;
     cells.push(quoted === undefined ? plain.trim() : quoted.replaceAll('""', '"'));
     line += whole.split('\n').length - 1;

@@ -32,7 +32,8 @@ export function readInputs(options: FileOptions): Inputs[] {
   const { file } = options;
   const text = readText(file);
   if (/\.csv$/i.test(file)) return fromCsv(text, options);
-  if (options.rows !== undefined) throw new Exit(2, '--rows: requests of a file have the rows they have; only CSV is cut');
+  if (options.rows !== undefined)
+    throw new Exit(2, '--rows: requests of a file have the rows they have; only CSV is cut');
   const whole = parseJson(text);
   if (whole !== undefined) return [fromRequest(whole, file, options)];
   const requests: Inputs[] = [];
@@ -81,7 +82,8 @@ function fromRequest(request: unknown, where: string, { model, facts }: FileOpti
   const tensors = inputs.map((input) => tensorOf(input as Record<string, unknown>, where, { model, facts }));
   for (const { name } of facts.inputs) {
     const times = tensors.filter((tensor) => tensor.name === name).length;
-    if (times !== 1) throw new Exit(2, `${where}: expected input '${name}' of model '${model}' once, got it ${times} times`);
+    if (times !== 1)
+      throw new Exit(2, `${where}: expected input '${name}' of model '${model}' once, got it ${times} times`);
   }
   return tensors;
 }
@@ -116,7 +118,10 @@ function isSize(size: unknown, declared: number): boolean {
 function fill({ name, datatype, shape }: TensorSpec, values: readonly unknown[], where: string): Tensor {
   const count = countOf(shape);
   if (values.length !== count) {
-    throw new Exit(2, `${where}: expected ${count} elements in input '${name}' of shape ${shapeText(shape)}, got ${values.length}`);
+    throw new Exit(
+      2,
+      `${where}: expected ${count} elements in input '${name}' of shape ${shapeText(shape)}, got ${values.length}`,
+    );
   }
   if (datatype === 'BYTES') {
     if (values.every((value) => typeof value === 'string')) return { name, datatype, shape, data: values };
@@ -173,7 +178,9 @@ function fromCsv(text: string, { file, model, facts, rows = 1 }: FileOptions): I
       }
       values.push(...cells);
     }
-    requests.push([fill({ ...spec, shape: batched ? [rows, ...row] : [...row] }, values, `${file} line ${records[from]!.line}`)]);
+    requests.push([
+      fill({ ...spec, shape: batched ? [rows, ...row] : [...row] }, values, `${file} line ${records[from]!.line}`),
+    ]);
   }
   return requests;
 }

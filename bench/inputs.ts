@@ -89,12 +89,12 @@ function randomTensor({ name, datatype, shape }: TensorSpec, random: Random): Te
   const count = countOf(shape);
   if (datatype === 'BYTES') return { name, datatype, shape, data: Array.from({ length: count }, () => word(random)) };
   const data = allocate(datatype, count);
-  const value = valueOf(datatype, random);
+  const value = elementOf(datatype, random);
   for (let at = 0; at < count; at++) (data as Float32Array)[at] = value() as number;
   return { name, datatype, shape, data };
 }
 
-function valueOf(datatype: DataType, random: Random): () => number | bigint {
+function elementOf(datatype: DataType, random: Random): () => number | bigint {
   switch (datatype) {
     case 'FP32':
     case 'FP64':

@@ -85,7 +85,8 @@ export function parseOptions(url: string | undefined, typed: TypedOptions): Benc
   } else {
     if (rates.length === 0 && slo === undefined)
       throw new Exit(2, '--mode open: expected --rate R,R,… or --slo p99=5ms to search for it');
-    if (rates.length > 0 && slo !== undefined) throw new Exit(2, '--rate: --slo searches for the rate, give one of both');
+    if (rates.length > 0 && slo !== undefined)
+      throw new Exit(2, '--rate: --slo searches for the rate, give one of both');
     if (connections.length > 1)
       throw new Exit(2, '--connections: in open mode expected one number, the most requests in flight');
   }

@@ -65,7 +65,8 @@ function onProgress(text: string): void {
 async function main(options: Options): Promise<number> {
   const work = chosen(options);
   const stored = readResults(join(benchDirectory, 'results.json'));
-  if (options.isGate && stored === undefined) throw new Error('--gate: there are no stored results; store some with --write');
+  if (options.isGate && stored === undefined)
+    throw new Error('--gate: there are no stored results; store some with --write');
   if (!hasWrk()) say('wrk is not installed: autocannon makes the load, which lowers the ratios');
   const directory = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
@@ -114,7 +115,9 @@ function printVerdicts(found: Results, stored: Results | undefined): boolean {
   const judged = judge(found.cells);
   if (judged.length > 0) say(`\n### What was promised\n\n${promisesText(judged)}`);
   const broken = found.cells.flatMap(({ name, rows }) =>
-    rows.filter(({ server, errors }) => server === 'sluice' && errors > 0).map(({ errors }) => `${name}: ${errors} requests failed`),
+    rows
+      .filter(({ server, errors }) => server === 'sluice' && errors > 0)
+      .map(({ errors }) => `${name}: ${errors} requests failed`),
   );
   for (const line of broken) say(line);
   const gate = stored === undefined ? undefined : gateText(stored, found.cells);

@@ -65,7 +65,8 @@ export function specsOf(metadata: MetadataJson, model: string): TensorSpec[] {
   if (!Array.isArray(inputs) || inputs.length === 0)
     throw new Exit(1, `the metadata of model '${model}' names no inputs; does the server speak the V2 protocol?`);
   return inputs.map(({ name, datatype, shape }) => {
-    if (!isDataType(datatype)) throw new Exit(1, `input '${name}' of model '${model}' has unknown datatype ${datatype}`);
+    if (!isDataType(datatype))
+      throw new Exit(1, `input '${name}' of model '${model}' has unknown datatype ${datatype}`);
     return { name, datatype, shape: (shape as readonly (number | string)[]).map(Number) };
   });
 }

@@ -11,7 +11,7 @@ import { type TestContext, test } from 'node:test';
 import type { BatchEvent, GatewayEvent } from '../src/core/events.js';
 import { Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
 import type { Signature, VersionSpec } from '../src/core/model.js';
-import type { DataType, Tensor, TensorSpec } from '../src/core/tensor.js';
+import type { DataType, Tensor, TensorData, TensorSpec } from '../src/core/tensor.js';
 import { Cores } from '../src/engine/cores.js';
 import { type OpenVersion, openVersion } from '../src/engine/version.js';
 import { addSub, divInt, identity, pseudoRandom, twoDynamicDims } from './fixtures.js';
@@ -124,7 +124,12 @@ interface Plan {
   readonly end: 'answered' | 'cancelled before' | 'cancelled after';
 }
 
-const arrays = { INT32: Int32Array, INT64: BigInt64Array, FP32: Float32Array } as const;
+function dataOf(datatype: DataType, elements: readonly (number | bigint | string)[]): TensorData {
+  if (datatype === 'INT32') return Int32Array.from(elements as readonly number[]);
+  if (datatype === 'INT64') return BigInt64Array.from(elements as readonly bigint[]);
+  if (datatype === 'FP32') return Float32Array.from(elements as readonly number[]);
+  return elements as readonly string[];
+}
 
 function planOf(subject: Subject, random: Random): Plan {
   // Mostly few rows, sometimes none, sometimes more than a batch may have.
@@ -133,8 +138,7 @@ function planOf(subject: Subject, random: Random): Plan {
   const inputs = subject.signature.inputs.map(({ name, datatype }, index): Tensor => {
     const length = dims.reduce((count, dimension) => count * dimension, rows);
     const elements = Array.from({ length }, () => subject.element(random, datatype, index));
-    const data =
-      datatype === 'BYTES' ? (elements as string[]) : arrays[datatype as keyof typeof arrays].from(elements as never[]);
+    const data = dataOf(datatype, elements);
     return { name, datatype, shape: [rows, ...dims], data };
   });
   const outputs = random() < 0.3 ? [subject.signature.outputs.at(-1)!.name] : undefined;
@@ -270,10 +274,9 @@ for (const [index, subject] of subjects.entries()) {
       batches.some(({ requests }) => requests > 1),
       'no requests ever shared a run',
     );
-    assert.ok(
-      batches.every(({ lane }) => lane === subject.lane),
-      `a run outside the ${subject.lane} lane`,
-    );
+    // Even where there is an inline lane, what waits behind a request too large for it may go with that to a thread.
+    const lanes = new Set(batches.map(({ lane }) => lane));
+    assert.ok(lanes.has(subject.lane) && (subject.lane === 'inline' || lanes.size === 1), `lanes ${[...lanes]}`);
     assert.ok(
       batches.every(({ rows, requests }) => rows <= rowsMax || requests === 1),
       'a batch was larger than it may be',

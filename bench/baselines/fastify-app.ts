@@ -14,7 +14,11 @@ interface App {
 
 interface InferBody {
   readonly id?: string;
-  readonly inputs: readonly { readonly name: string; readonly shape: readonly number[]; readonly data: readonly number[] }[];
+  readonly inputs: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly data: readonly number[];
+  }[];
 }
 
 /** @returns the port that it listens on */

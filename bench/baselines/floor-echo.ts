@@ -22,13 +22,28 @@ const codec: CodecOptions = { jsonDepthMax: 100, nonFinite: 'bare', fp16Json: 'r
 const queue = { sizeMax: 1, timeoutMs: 0, timeoutAction: 'REJECT', allowTimeoutOverride: true } as const;
 const headers: readonly Header[] = [['Content-Type', 'application/json']];
 
-function versionOf(inputs: readonly TensorSpec[], outputs: readonly TensorSpec[]): Pick<VersionSpec, 'id' | 'signature' | 'batch' | 'labels'> {
-  const batch = { rowsMax: 32, isContract: false, preferredRows: [], delayUs: 0, queue, priorityLevels: 0, defaultPriority: 0, levels: {} };
+function versionOf(
+  inputs: readonly TensorSpec[],
+  outputs: readonly TensorSpec[],
+): Pick<VersionSpec, 'id' | 'signature' | 'batch' | 'labels'> {
+  const batch = {
+    rowsMax: 32,
+    isContract: false,
+    preferredRows: [],
+    delayUs: 0,
+    queue,
+    priorityLevels: 0,
+    defaultPriority: 0,
+    levels: {},
+  };
   return { id: { model, version: '1' }, signature: { inputs, outputs }, batch, labels: {} };
 }
 
 /** The reply to one row of zeros. */
-async function answerOnce(): Promise<{ readonly version: ReturnType<typeof versionOf>; readonly outputs: readonly Tensor[] }> {
+async function answerOnce(): Promise<{
+  readonly version: ReturnType<typeof versionOf>;
+  readonly outputs: readonly Tensor[];
+}> {
   const session = await openSession(file, sessionPolicy);
   const zeros = session.inputs.map(({ name, datatype, shape }): Tensor => {
     const row = shape.map((dimension) => (dimension === -1 ? 1 : dimension));

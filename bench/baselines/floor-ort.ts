@@ -14,7 +14,10 @@ const [file = '', rows = '1', seconds = '1', rowShape = '1'] = process.argv.slic
 const session = await openSession(file, sessionPolicy);
 const shape = rowShape.split(',').map(Number);
 shape[0] = Number(rows);
-const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, index) => ((index * 37) % 200) / 100 - 1);
+const data = Float32Array.from(
+  { length: shape.reduce((a, b) => a * b, 1) },
+  (_, index) => ((index * 37) % 200) / 100 - 1,
+);
 const { name, datatype } = session.inputs[0]!;
 const inputs: Tensor[] = [{ name, datatype, shape, data }];
 
@@ -38,5 +41,12 @@ const us = (performance.now() - startedAt) * 1000;
 const after = process.cpuUsage();
 const sorted = Float64Array.from(times).sort();
 const cpuUs = after.user + after.system - user - system;
-const figures = [sorted.length, us, quantile(sorted, 0.5) * 1000, quantile(sorted, 0.99) * 1000, cpuUs, process.memoryUsage.rss()];
+const figures = [
+  sorted.length,
+  us,
+  quantile(sorted, 0.5) * 1000,
+  quantile(sorted, 0.99) * 1000,
+  cpuUs,
+  process.memoryUsage.rss(),
+];
 console.log(`RESULT ${figures.map(Math.round).join(' ')}`);

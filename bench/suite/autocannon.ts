@@ -30,7 +30,20 @@ export function autocannonLoad({ url, body, connections, directory }: HttpLoadOp
   const program = createRequire(import.meta.url).resolve('autocannon');
   const headers = Object.entries(body.headers).flatMap(([name, value]) => ['-H', `${name}=${value}`]);
   return async (seconds) => {
-    const args = [program, '-j', '-m', 'POST', '-c', connections, '-d', seconds, '-i', file, ...headers, url + body.path];
+    const args = [
+      program,
+      '-j',
+      '-m',
+      'POST',
+      '-c',
+      connections,
+      '-d',
+      seconds,
+      '-i',
+      file,
+      ...headers,
+      url + body.path,
+    ];
     const report: Report = JSON.parse(await run(process.execPath, args.map(String), (seconds + 20) * 1000));
     return {
       requests: report['2xx'],

@@ -11,7 +11,12 @@
 import type { CellResult, Metric, Results } from './results.js';
 import type { Spread } from './statistics.js';
 
-const better: Readonly<Record<Metric, 'higher' | 'lower'>> = { rps: 'higher', p50Us: 'lower', p99Us: 'lower', cpuUs: 'lower' };
+const better: Readonly<Record<Metric, 'higher' | 'lower'>> = {
+  rps: 'higher',
+  p50Us: 'lower',
+  p99Us: 'lower',
+  cpuUs: 'lower',
+};
 const metrics = Object.keys(better) as readonly Metric[];
 const base = 'plain';
 

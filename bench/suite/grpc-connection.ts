@@ -133,7 +133,8 @@ export class Connection {
       const end = at + frameHead + length;
       if (end > all.length) break;
       const flags = all[at + 4]!;
-      if ((flags & flagPadded) !== 0 && all[at + 3]! <= frameHeaders) throw new Error('padded frames are not understood');
+      if ((flags & flagPadded) !== 0 && all[at + 3]! <= frameHeaders)
+        throw new Error('padded frames are not understood');
       this.#frame(all[at + 3]!, flags, all.readUInt32BE(at + 5), all.subarray(at + frameHead, end));
       at = end;
     }
@@ -167,7 +168,8 @@ export class Connection {
 
   #settings(payload: Buffer): void {
     for (let at = 0; at + 6 <= payload.length; at += 6) {
-      if (payload.readUInt16BE(at) === settingInitialWindow) this.#streamWindow += payload.readUInt32BE(at + 2) - windowUsual;
+      if (payload.readUInt16BE(at) === settingInitialWindow)
+        this.#streamWindow += payload.readUInt32BE(at + 2) - windowUsual;
     }
     this.#socket.write(frame(frameSettings, flagAck, 0, none));
     if (!this.#isOpen) this.#begin();

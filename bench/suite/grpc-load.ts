@@ -11,7 +11,8 @@ import { readFileSync } from 'node:fs';
 import { Connection } from './grpc-connection.js';
 import { quantile } from './statistics.js';
 
-const [address = '', file = '', connections = '1', inFlight = '1', seconds = '1', kind = 'call'] = process.argv.slice(2);
+const [address = '', file = '', connections = '1', inFlight = '1', seconds = '1', kind = 'call'] =
+  process.argv.slice(2);
 const colon = address.lastIndexOf(':');
 const message = readFileSync(file);
 const times: number[] = [];

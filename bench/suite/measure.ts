@@ -40,7 +40,10 @@ export interface Rounds {
 const restMs = 150;
 
 /** @returns the samples of each runner, in the order of rounds */
-export async function measure(runners: readonly Runner[], { rounds, seconds, onProgress }: Rounds): Promise<Map<string, Sample[]>> {
+export async function measure(
+  runners: readonly Runner[],
+  { rounds, seconds, onProgress }: Rounds,
+): Promise<Map<string, Sample[]>> {
   const samples = new Map<string, Sample[]>(runners.map(({ name }) => [name, []]));
   for (const { name, load } of runners) {
     onProgress(`warming up ${name}`);

@@ -93,18 +93,29 @@ async function checkAnswers(model: Model, servers: readonly Server[]): Promise<v
   for (const { name, http } of servers) {
     const got = await answerOf({ name, http }, jsonBody(model));
     const isEqual = got.length === expected.length && got.every((value, i) => Math.abs(value - expected[i]!) < 1e-3);
-    if (name !== 'floor-echo' && !isEqual) throw new Error(`${name} does not give the answer of sluice for model '${model.name}'`);
+    if (name !== 'floor-echo' && !isEqual)
+      throw new Error(`${name} does not give the answer of sluice for model '${model.name}'`);
   }
 }
 
 async function answerOf({ name, http }: Pick<Server, 'name' | 'http'>, body: HttpBody): Promise<number[]> {
-  const response = await fetch(http + body.path, { method: 'POST', headers: body.headers, body: new Uint8Array(body.bytes) });
+  const response = await fetch(http + body.path, {
+    method: 'POST',
+    headers: body.headers,
+    body: new Uint8Array(body.bytes),
+  });
   const text = await response.text();
   if (!response.ok) throw new Error(`${name} answered ${response.status}: ${text.slice(0, 200)}`);
   return JSON.parse(text).outputs[0].data;
 }
 
-async function runCell(cell: Cell, model: Model, gateway: Gateway, servers: readonly Server[], plan: Plan): Promise<CellResult> {
+async function runCell(
+  cell: Cell,
+  model: Model,
+  gateway: Gateway,
+  servers: readonly Server[],
+  plan: Plan,
+): Promise<CellResult> {
   const present = cell.servers.flatMap((name) => servers.filter((server) => server.name === name));
   const seen: { batches: number[]; lags: number[] } = { batches: [], lags: [] };
   const runners = present.flatMap((server): Runner[] => {
@@ -125,7 +136,12 @@ async function runCell(cell: Cell, model: Model, gateway: Gateway, servers: read
 }
 
 /** `plain` and its kind speak JSON only: in other cells they are the base that the ratios refer to. */
-export function loadOf(cell: Pick<Cell, 'protocol' | 'connections' | 'streams'>, model: Model, server: Server, plan: Pick<Plan, 'directory'>): Load | undefined {
+export function loadOf(
+  cell: Pick<Cell, 'protocol' | 'connections' | 'streams'>,
+  model: Model,
+  server: Server,
+  plan: Pick<Plan, 'directory'>,
+): Load | undefined {
   const { connections } = cell;
   const speaksV2 = server.name === 'sluice' || server.name === 'against';
   const protocol = speaksV2 ? cell.protocol : 'json';

@@ -59,7 +59,12 @@ export function cellText(cell: CellResult): string {
   return `### ${cell.name}\n\n${cell.what}.${batch}${lag}\n\n${rowsTable(cell.rows, 'floor-ort')}`;
 }
 
-const metricTexts: Readonly<Record<Metric, string>> = { rps: 'throughput', p50Us: 'p50', p99Us: 'p99', cpuUs: 'CPU per request' };
+const metricTexts: Readonly<Record<Metric, string>> = {
+  rps: 'throughput',
+  p50Us: 'p50',
+  p99Us: 'p99',
+  cpuUs: 'CPU per request',
+};
 
 export function promisesText(judged: readonly Judged[]): string {
   const head = ['cell', 'measure', 'must', 'aim', 'found', 'verdict'];
@@ -82,9 +87,18 @@ export function scenariosText(scenarios: Results['scenarios']): string {
 }
 
 /** @returns the text and whether the gate is passed */
-export function gateText(stored: Results, cells: readonly CellResult[]): { readonly text: string; readonly isPassed: boolean } {
+export function gateText(
+  stored: Results,
+  cells: readonly CellResult[],
+): { readonly text: string; readonly isPassed: boolean } {
   const { compared, regressions } = compare(stored, cells);
   if (compared === 0) return { text: 'gate: nothing to compare; store results first with --write', isPassed: false };
-  const lines = regressions.map(({ cell, metric, stored: then, found }) => `gate: ${cell} ${metricTexts[metric]} is worse: ${spreadText(found)}, stored ${spreadText(then)}`);
-  return { text: [...lines, `gate: ${compared} ratios compared, ${regressions.length} worse`].join('\n'), isPassed: regressions.length === 0 };
+  const lines = regressions.map(
+    ({ cell, metric, stored: then, found }) =>
+      `gate: ${cell} ${metricTexts[metric]} is worse: ${spreadText(found)}, stored ${spreadText(then)}`,
+  );
+  return {
+    text: [...lines, `gate: ${compared} ratios compared, ${regressions.length} worse`].join('\n'),
+    isPassed: regressions.length === 0,
+  };
 }

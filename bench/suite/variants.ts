@@ -29,9 +29,17 @@ export const variantTables: readonly VariantTable[] = [
   {
     name: 'processes',
     cells: (['small', 'mid'] as const).flatMap((model) =>
-      [1, 8, 64].map((connections) => ({ name: `${model}-json-${connections}`, model, protocol: 'json' as const, connections })),
+      [1, 8, 64].map((connections) => ({
+        name: `${model}-json-${connections}`,
+        model,
+        protocol: 'json' as const,
+        connections,
+      })),
     ),
-    variants: processCounts.map((processes) => ({ name: `${processes} process${processes === 1 ? '' : 'es'}`, processes })),
+    variants: processCounts.map((processes) => ({
+      name: `${processes} process${processes === 1 ? '' : 'es'}`,
+      processes,
+    })),
   },
   {
     name: 'features',

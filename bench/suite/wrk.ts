@@ -36,7 +36,13 @@ export function wrkLoad({ url, body, connections, directory }: HttpLoadOptions):
     const output = await run('wrk', args, (seconds + 20) * 1000);
     const line = output.split('\n').find((text) => text.startsWith('RESULT '));
     if (line === undefined) throw new Error(`wrk gave no result for ${url}`);
-    const [requests, us, p50Us, p99Us, errors] = line.split(' ').slice(1).map(Number) as [number, number, number, number, number];
+    const [requests, us, p50Us, p99Us, errors] = line.split(' ').slice(1).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     return { requests: requests - errors, seconds: us / 1e6, p50Us, p99Us, errors };
   };
 }

@@ -40,6 +40,8 @@ export interface InferenceOptions extends CodecOptions {
   readonly newId: () => string;
 }
 
+/** A timer may fire so much before the deadline that it was set for. */
+const clockSlackMs = 2;
 const binaryType: Header = ['Content-Type', 'application/octet-stream'];
 
 /** Decides what to do with an inference request before its body is read. */
@@ -147,7 +149,7 @@ class InferenceCall implements BodyConsumer {
     const status = httpStatus(error);
     if (status === 429) return overloadStatus;
     // A timeout before the request's own deadline was the queue's (protocol D23).
-    const isQueueTimeout = status === 504 && this.#plane.now() < this.#deadlineAt;
+    const isQueueTimeout = status === 504 && this.#plane.now() < this.#deadlineAt - clockSlackMs;
     return isQueueTimeout && overloadStatus === 503 ? 503 : status;
   }
 

@@ -42,18 +42,12 @@ interface Habit {
   readonly ask: (port: number) => Promise<void>;
 }
 
-/** tritonclient.http: geventhttpclient writes lower-case names; the JSON is compact. */
+/** tritonclient.http: geventhttpclient writes lower-case names, its own, the caller's, host, and no length without a body. */
 function gevent(path: string, body: string | Buffer, extra: readonly string[] = []): readonly string[] {
   const method = body === '' && !path.startsWith('/v2/repository') ? 'GET' : 'POST';
-  const length = method === 'POST' ? [`content-length: ${Buffer.byteLength(body)}`] : [];
-  return [
-    `${method} ${path} HTTP/1.1`,
-    'user-agent: python/gevent-http-client-2.0.2',
-    'connection: keep-alive',
-    'host: localhost:8000',
-    ...extra,
-    ...length,
-  ];
+  const length = body === '' ? [] : [`content-length: ${Buffer.byteLength(body)}`];
+  const agent = 'user-agent: python/gevent-http-client-2.0.2';
+  return [`${method} ${path} HTTP/1.1`, agent, ...extra, 'host: localhost:8000', ...length];
 }
 
 /** tritonclient.http.aio: aiohttp sends octet-stream for bytes and asks for compression of everything. */

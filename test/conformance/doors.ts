@@ -75,7 +75,7 @@ export function httpDoor(origin: string): Door {
         ...(headerLength === undefined ? {} : { 'Inference-Header-Content-Length': `${headerLength}` }),
       };
       const bytes = requestBytes({ path: `/v2/models/${request.model}${version}/infer`, headers, body });
-      return httpAnswer(await exchange({ port, packets: [bytes], waitMs: 10_000 }));
+      return httpAnswer(await exchange({ port, packets: [bytes], waitMs: 30_000 }));
     },
     close: () => {},
   };

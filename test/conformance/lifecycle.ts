@@ -4,12 +4,11 @@
  * Must not know the list of cases.
  */
 import assert from 'node:assert/strict';
-import { Agent } from 'node:http';
 import type { TestContext } from 'node:test';
-import { type Answer, post } from '../system/load.js';
+import { call, exchange, requestBytes } from '../raw-http.js';
 import type { Server } from '../system/server.js';
 import { simpleOf } from './cases.js';
-import { type Door, type GrpcClient, grpcMessage, type Json } from './doors.js';
+import type { Door, GrpcClient } from './doors.js';
 import { slowOf } from './load.js';
 
 /** Field numbers of the two variants of RepositoryModelLoadRequest and RepositoryModelUnloadRequest. */
@@ -87,59 +86,35 @@ export async function checkLoading(context: TestContext, http: Door, grpc: GrpcC
 }
 
 const doneText = 'Server is shutting down and has stopped accepting new requests.';
+const lateCount = 10;
 
 /** Ends the server. */
-export async function checkDraining(context: TestContext, server: Server, http: Door, grpc: GrpcClient): Promise<void> {
+export async function checkDraining(context: TestContext, server: Server, http: Door): Promise<void> {
   await context.test(
     'a server that drains answers what it has, refuses what comes after, and ends with 0',
     async () => {
-      const agents = Array.from({ length: 20 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
-      const ask = (agent: Agent, body = '{"inputs":[{"name":"INPUT0","shape":[1,1],"datatype":"FP32","data":[0]}]}') =>
-        post(`${server.http}/v2/models/slow/infer`, body, agent) as Promise<Answer>;
-      for (const agent of agents) assert.equal((await ask(agent)).status, 200);
-      const stream = openStream(grpc);
-      stream.send(grpcMessage('raw', slowOf(0)));
-      await stream.received(1);
-      // Three seconds of work keep the process there until the late ones have asked.
-      const kept = http.infer('json', slowOf(300_000));
+      const port = Number(new URL(server.http).port);
+      const body = '{"inputs":[{"name":"INPUT0","shape":[1,1],"datatype":"FP32","data":[0]}]}';
+      const whole = requestBytes({ path: '/v2/models/slow/infer', body });
+      // Two seconds of work keep the process there until the late ones have asked.
+      const kept = http.infer('json', slowOf(200_000));
+      // Requests of which the first line is there when the signal comes, and the rest later and later.
+      const late = Array.from({ length: lateCount }, (_, index) =>
+        exchange({ port, packets: [whole.subarray(0, 40), whole.subarray(40)], pauseMs: 150 * index, waitMs: 30_000 }),
+      );
+      await call(port, { path: '/v2/health/live' });
       server.kill('SIGTERM');
       await server.line(({ msg }) => msg === 'stopping');
-      const answers: Answer[] = [];
-      for (const agent of agents) {
-        const answer = await ask(agent);
-        answers.push(answer);
-        assert.equal(answer.headers.connection, 'close');
-        if (answer.status !== 200) break;
-        await new Promise((resolve) => setTimeout(resolve, 60));
-      }
-      assert.deepEqual([answers.at(-1)!.status, JSON.parse(answers.at(-1)!.text).error], [503, doneText]);
+      const answers = await Promise.all(late);
+      const statuses = answers.map(({ status }) => status);
+      const served = statuses.filter((status) => status === 200).length;
+      assert.ok(served < lateCount, `${statuses}`);
+      assert.deepEqual(statuses, [...new Array(served).fill(200), ...new Array(lateCount - served).fill(503)]);
+      const refused = answers.at(-1)!;
+      assert.equal(JSON.parse(refused.body.toString()).error, doneText);
+      assert.equal(refused.headers.get('connection'), 'close');
       assert.equal((await kept).code, 'OK');
-      for (const agent of agents) agent.destroy();
-      stream.end();
       assert.deepEqual(await server.exited, { code: 0, signal: null });
     },
   );
-}
-
-function openStream({ stub }: GrpcClient) {
-  const call = stub.ModelStreamInfer();
-  const replies: Json[] = [];
-  let look = () => {};
-  call.on('data', (reply: Json) => {
-    replies.push(reply);
-    look();
-  });
-  // The server ends what the test no longer waits for.
-  call.on('error', () => {});
-  return {
-    send: (message: Json) => call.write(message),
-    end: () => call.end(),
-    received: (count: number) =>
-      new Promise<void>((resolve) => {
-        look = () => {
-          if (replies.length >= count) resolve();
-        };
-        look();
-      }),
-  };
 }

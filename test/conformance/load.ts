@@ -17,7 +17,7 @@ export function slowOf(turns: number, more: Partial<SentRequest> = {}): SentRequ
 }
 
 /** Long enough that everything sent in the same moment arrives meanwhile, on a busy machine too. */
-const longTurns = 60_000;
+const longTurns = 30_000;
 
 /** The answers in the order in which they came. */
 function inOrder(answers: readonly Promise<Answered>[]): Promise<number[]> {

@@ -59,7 +59,8 @@ export function writeModels(directory: string): string {
 
 /** One slow model whose queue holds a single request, and one whose answers JSON has no words for. @returns the directory */
 export function writeCrowded(directory: string): string {
-  const queue = 'dynamic_batching { default_queue_policy { max_queue_size: 1 allow_timeout_override: true } }';
+  const queue =
+    'dynamic_batching { default_queue_policy { max_queue_size: 1 default_timeout_microseconds: 20000000 allow_timeout_override: true } }';
   return writeRepository(directory, {
     slow: { versions: { 1: slow() }, beside: { 'config.pbtxt': queue } },
     non_finite: nanOut(),

@@ -1,0 +1,125 @@
+/**
+ * One row measured: load is started, warmed up, and watched window by window until the figures agree.
+ *
+ *   start ─ warm-up ─ window · window · window ─ agree? ─▶ steady
+ *                          └──── another ◀── no ┘   ten ─▶ unstable
+ *            server gone, interrupted ─▶ partial, with what there was
+ *
+ * Must not know protocols or reports.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Load } from './load.js';
+import { Meter, mergeWindows, type Window } from './meter.js';
+import { type Measured, type ServerFigures, windowFigures } from './row.js';
+import { type Snapshot, serverFigures } from './server-side.js';
+import { steadyWindows, verdictOf } from './stability.js';
+
+export interface MeasureOptions {
+  readonly start: (meter: Meter) => Load;
+  readonly snapshot: () => Promise<Snapshot>;
+  readonly warmupMs: number;
+  /** Of a steady row: three windows. */
+  readonly durationMs: number;
+  readonly timeoutMs: number;
+  /** The percentile of which windows have to agree, beside throughput. */
+  readonly percent: number;
+  readonly now: () => number;
+  /** Ctrl-C. */
+  readonly signal: AbortSignal;
+  readonly progress: (progress: Progress) => void;
+}
+
+export interface Progress {
+  readonly stage: string;
+  readonly rps: number;
+  readonly latencyUs: number;
+}
+
+/** As perf_analyzer: fewer say little about latency. */
+const windowRequestsMin = 50;
+/** How often a window may be prolonged to get there. */
+const prolongMax = 3;
+const lookMs = 50;
+/** Without an answer and with broken connections for this long, the server is gone. */
+const goneMs = 2000;
+
+export async function measure(options: MeasureOptions): Promise<Measured> {
+  const { now, percent } = options;
+  const meter = new Meter(now());
+  const load = options.start(meter);
+  const windows: Window[] = [];
+  let stop = await passTime(meter, options.warmupMs, 'warm-up', options);
+  let before: Snapshot | undefined;
+  let heardBefore = 0;
+  if (stop === '') {
+    before = await options.snapshot();
+    heardBefore = meter.heard;
+    meter.turn(now());
+  }
+  const windowMs = options.durationMs / steadyWindows;
+  let verdict: Measured['verdict'] | 'go on' = stop === '' ? 'go on' : 'partial';
+  while (verdict === 'go on') {
+    const stage = `window ${windows.length + 1}`;
+    stop = await passTime(meter, windowMs, stage, options);
+    for (let times = 1; stop === '' && meter.answers < windowRequestsMin && times < prolongMax; times++) {
+      stop = await passTime(meter, windowMs, stage, options);
+    }
+    windows.push(meter.turn(now()));
+    verdict = stop === '' ? verdictOf(windows.map((window) => windowFigures(window, percent))) : 'partial';
+    // Three windows of errors only say what ten would say.
+    if (windows.length === steadyWindows && windows.every(({ answers }) => answers === 0)) verdict = 'unstable';
+  }
+  const heard = meter.heard - heardBefore;
+  const after = before === undefined || isGone(stop) ? undefined : options.snapshot().catch(() => undefined);
+  await load.stop();
+  const late = meter.turn(now());
+  const last = windows.pop();
+  windows.push(last === undefined ? late : { ...mergeWindows([last, late]), durationMs: last.durationMs });
+  return { windows, verdict, reason: stop, percent, server: await compare(before, after, heard) };
+}
+
+const unknown: ServerFigures = {
+  queueUs: undefined,
+  computeUs: undefined,
+  batchRows: undefined,
+  cpuUs: undefined,
+  rssBytes: undefined,
+};
+
+async function compare(
+  before: Snapshot | undefined,
+  after: Promise<Snapshot | undefined> | undefined,
+  heard: number,
+): Promise<ServerFigures> {
+  const later = await after;
+  return before === undefined || later === undefined ? unknown : serverFigures(before, later, heard);
+}
+
+const interrupted = 'interrupted';
+
+function isGone(stop: string): boolean {
+  return stop !== '' && stop !== interrupted;
+}
+
+/** @returns why to stop before the time was over; '' = it is over */
+async function passTime(meter: Meter, durationMs: number, stage: string, options: MeasureOptions): Promise<string> {
+  const { now, signal, percent } = options;
+  const endAt = now() + durationMs;
+  const startAnswers = meter.answers;
+  const startAt = now();
+  for (let at = startAt; at < endAt; at = now()) {
+    if (signal.aborted) return interrupted;
+    const silentMs = at - meter.heardAt;
+    if (meter.lost > 0 && silentMs > goneMs) return goneText(silentMs);
+    if (silentMs > options.timeoutMs + goneMs) return goneText(silentMs);
+    const elapsedMs = at - startAt;
+    const rps = elapsedMs === 0 ? 0 : ((meter.answers - startAnswers) * 1000) / elapsedMs;
+    options.progress({ stage, rps, latencyUs: meter.latency.percentileUs(percent) });
+    await sleep(Math.min(lookMs, endAt - at));
+  }
+  return signal.aborted ? interrupted : '';
+}
+
+function goneText(silentMs: number): string {
+  return `the server stopped answering; nothing came for ${(silentMs / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,61 @@
+/**
+ * Ten times what the gateway can do, in an open loop.
+ *
+ * The model takes about 10 ms for a row and cannot be batched, so that the load needs little of the machine that the model
+ * runs on; the queue is kept short enough that nobody admitted waits longer than a second.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { slow } from '../../test/fixtures.js';
+import { quantile } from '../suite/statistics.js';
+import { startClients } from './clients.js';
+import { rowBody, type Scenario } from './frame.js';
+import { openLoop } from './open-loop.js';
+
+const times = 10;
+const goodputMin = 0.9;
+const refusalMsMax = 5;
+const admittedMsMax = 1500;
+const turns = 1000;
+const queueSize = 32;
+
+export const overload: Scenario = {
+  name: 'overload',
+  promise: `load × ${times}: goodput ≥ ${goodputMin} of capacity, refusals are 429 within ${refusalMsMax} ms (median), p99 of what is admitted ≤ ${admittedMsMax} ms`,
+  async run(stage) {
+    const gateway = await stage.gateway({
+      models: stage.repository({ slow: slow([1, 4]) }),
+      env: { SLUICE_BATCHING_MAX_QUEUE_SIZE: String(queueSize) },
+    });
+    const origin = gateway.http;
+    const body = rowBody('slow', 4, turns);
+    const seconds = stage.isQuick ? 3 : 10;
+    const capacity = await capacityOf(origin, body, seconds);
+    stage.onProgress(`capacity ${Math.round(capacity)}/s`);
+    const answers = await openLoop({ origin, body, rate: capacity * times, seconds, inFlightMax: 4000 });
+    const of = (status: number) =>
+      answers
+        .filter((answer) => answer.status === status)
+        .map(({ ms }) => ms)
+        .sort((a, b) => a - b);
+    const [good, refused] = [of(200), of(429)];
+    const others = answers.length - good.length - refused.length;
+    // What was admitted last is answered after the load has ended.
+    const goodput = good.length / (seconds + quantile(good, 0.99) / 1000) / capacity;
+    const [refusalMs, admittedMs] = [quantile(refused, 0.5), quantile(good, 0.99)];
+    const isMet = goodput >= goodputMin && refusalMs <= refusalMsMax && admittedMs <= admittedMsMax && others === 0;
+    const found = `capacity ${Math.round(capacity)}/s; goodput ${goodput.toFixed(2)}, p99 ${Math.round(admittedMs)} ms; ${refused.length} refused, p50 ${refusalMs.toFixed(1)} ms, p99 ${quantile(refused, 0.99).toFixed(1)} ms; ${others} answered otherwise`;
+    return { isMet, found };
+  },
+};
+
+async function capacityOf(origin: string, body: ReturnType<typeof rowBody>, seconds: number): Promise<number> {
+  const clients = startClients({ origin, body, clients: 8, now: () => performance.now() });
+  await sleep(1000);
+  const before = clients.answered();
+  const startedAt = performance.now();
+  await sleep(seconds * 1000);
+  const rate = (clients.answered() - before) / ((performance.now() - startedAt) / 1000);
+  await clients.stop();
+  if (rate === 0) throw new Error(`nothing was answered: ${clients.failures[0]?.text ?? 'no failure either'}`);
+  return rate;
+}
