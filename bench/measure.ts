@@ -8,11 +8,12 @@
  * Must not know protocols or reports.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Histogram } from './histogram.js';
 import type { Load } from './load.js';
 import { Meter, mergeWindows, type Window } from './meter.js';
 import { type Measured, type ServerFigures, windowFigures } from './row.js';
 import { type Snapshot, serverFigures } from './server-side.js';
-import { steadyWindows, verdictOf } from './stability.js';
+import { steadyWindows, type Verdict, verdictOf } from './stability.js';
 
 export interface MeasureOptions {
   readonly start: (meter: Meter) => Load;
@@ -23,6 +24,8 @@ export interface MeasureOptions {
   readonly timeoutMs: number;
   /** The percentile of which windows have to agree, beside throughput. */
   readonly percent: number;
+  /** Requests come by chance, so that windows differ even when the server does not. */
+  readonly isPoisson: boolean;
   readonly now: () => number;
   /** Ctrl-C. */
   readonly signal: AbortSignal;
@@ -40,8 +43,9 @@ const windowRequestsMin = 50;
 /** How often a window may be prolonged to get there. */
 const prolongMax = 3;
 const lookMs = 50;
-/** Without an answer and with broken connections for this long, the server is gone. */
+/** Without an answer and with this many requests or connections lost for this long, the server is gone. */
 const goneMs = 2000;
+const lostMin = 3;
 
 export async function measure(options: MeasureOptions): Promise<Measured> {
   const { now, percent } = options;
@@ -52,7 +56,7 @@ export async function measure(options: MeasureOptions): Promise<Measured> {
   let before: Snapshot | undefined;
   let heardBefore = 0;
   if (stop === '') {
-    before = await options.snapshot();
+    before = await options.snapshot().catch(() => undefined);
     heardBefore = meter.heard;
     meter.turn(now());
   }
@@ -65,7 +69,7 @@ export async function measure(options: MeasureOptions): Promise<Measured> {
       stop = await passTime(meter, windowMs, stage, options);
     }
     windows.push(meter.turn(now()));
-    verdict = stop === '' ? verdictOf(windows.map((window) => windowFigures(window, percent))) : 'partial';
+    verdict = stop === '' ? judge(windows, options) : 'partial';
     // Three windows of errors only say what ten would say.
     if (windows.length === steadyWindows && windows.every(({ answers }) => answers === 0)) verdict = 'unstable';
   }
@@ -74,8 +78,16 @@ export async function measure(options: MeasureOptions): Promise<Measured> {
   await load.stop();
   const late = meter.turn(now());
   const last = windows.pop();
-  windows.push(last === undefined ? late : { ...mergeWindows([last, late]), durationMs: last.durationMs });
+  if (last !== undefined) windows.push({ ...mergeWindows([last, late]), durationMs: last.durationMs });
+  // Ended while it warmed up: of that only the errors are worth telling.
+  else windows.push({ ...late, answers: 0, latency: new Histogram() });
   return { windows, verdict, reason: stop, percent, server: await compare(before, after, heard) };
+}
+
+function judge(windows: readonly Window[], { percent, isPoisson }: MeasureOptions): Verdict {
+  const fewest = Math.min(...windows.slice(-steadyWindows).map(({ answers }) => answers));
+  const figures = windows.map((window) => windowFigures(window, percent));
+  return verdictOf(figures, isPoisson && fewest > 0 ? 2 / Math.sqrt(fewest) : 0);
 }
 
 const unknown: ServerFigures = {
@@ -110,16 +122,12 @@ async function passTime(meter: Meter, durationMs: number, stage: string, options
   for (let at = startAt; at < endAt; at = now()) {
     if (signal.aborted) return interrupted;
     const silentMs = at - meter.heardAt;
-    if (meter.lost > 0 && silentMs > goneMs) return goneText(silentMs);
-    if (silentMs > options.timeoutMs + goneMs) return goneText(silentMs);
+    const gone = meter.lost >= lostMin ? silentMs > goneMs : meter.lost > 0 && silentMs > options.timeoutMs;
+    if (gone) return `the server stopped answering; nothing came for ${(silentMs / 1000).toFixed(1)} s`;
     const elapsedMs = at - startAt;
     const rps = elapsedMs === 0 ? 0 : ((meter.answers - startAnswers) * 1000) / elapsedMs;
     options.progress({ stage, rps, latencyUs: meter.latency.percentileUs(percent) });
     await sleep(Math.min(lookMs, endAt - at));
   }
   return signal.aborted ? interrupted : '';
-}
-
-function goneText(silentMs: number): string {
-  return `the server stopped answering; nothing came for ${(silentMs / 1000).toFixed(1)} s`;
 }

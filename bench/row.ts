@@ -57,6 +57,8 @@ export interface Row {
   readonly sendLagP99Us: number | undefined;
   readonly windows: readonly WindowFigures[];
   readonly server: ServerFigures;
+  /** At the percentile of the promise; undefined without figures. */
+  readonly sloLatencyUs: number | undefined;
   /** Whether the promise was kept, when one was searched for. */
   readonly meetsSlo?: boolean;
 }
@@ -94,6 +96,7 @@ export function rowOf(head: RowHead, measured: Measured): Row {
     sendLagP99Us: counted.lag.count === 0 ? undefined : counted.lag.percentileUs(99),
     windows: windows.map((window) => windowFigures(window, percent)),
     server: measured.server,
+    sloLatencyUs: status === 'steady' ? counted.latency.percentileUs(percent) : undefined,
   };
 }
 

@@ -41,6 +41,8 @@ export interface SearchOptions {
   readonly probesMax: number;
   readonly rateMin: number;
   readonly rateMax: number;
+  /** The search ends here, with what was found. */
+  readonly isOver?: () => boolean;
 }
 
 /** @returns the highest rate that kept the promise; undefined when none did */
@@ -50,6 +52,7 @@ export async function searchRate(probe: Probe, options: SearchOptions): Promise<
   let broken: number | undefined;
   let rate = Math.round(Math.min(rateMax, Math.max(rateMin, options.startRate)));
   for (let probes = 0; probes < options.probesMax; probes++) {
+    if (options.isOver?.()) break;
     if (await probe(rate)) kept = rate;
     else broken = rate;
     const next = nextRate(kept, broken, options);

@@ -19,16 +19,21 @@ const tolerance = 0.1;
 
 export type Verdict = 'go on' | 'steady' | 'unstable';
 
-export function verdictOf(windows: readonly WindowFigures[]): Verdict {
+/**
+ * @param chance what arrivals by chance alone may add to the difference in throughput, as a share: two standard deviations
+ * of a Poisson count are 2 ÷ √requests
+ */
+export function verdictOf(windows: readonly WindowFigures[], chance = 0): Verdict {
   const last = windows.slice(-steadyWindows);
-  const isSteady =
-    last.length === steadyWindows && agree(last.map(({ rps }) => rps)) && agree(last.map(({ latencyUs }) => latencyUs));
+  const rps = last.map((window) => window.rps);
+  const latencies = last.map(({ latencyUs }) => latencyUs);
+  const isSteady = last.length === steadyWindows && agree(rps, tolerance + chance) && agree(latencies, tolerance);
   if (isSteady) return 'steady';
   return windows.length >= windowsMax ? 'unstable' : 'go on';
 }
 
-function agree(values: readonly number[]): boolean {
+function agree(values: readonly number[], within: number): boolean {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   // A window without a single success agrees with nothing, not even with two others like it.
-  return values.every((value) => value > 0 && Math.abs(value - mean) <= tolerance * mean);
+  return values.every((value) => value > 0 && Math.abs(value - mean) <= within * mean);
 }

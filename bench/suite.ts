@@ -76,7 +76,8 @@ async function main(options: Options): Promise<number> {
   clearProgress();
   const isGood = printVerdicts(found, options.isGate ? stored : undefined);
   if (options.isWrite) {
-    const merged = mergeResults(stored, found);
+    const { failures: _, ...results } = found;
+    const merged = mergeResults(stored, results);
     writeResults(join(benchDirectory, 'results.json'), merged);
     writeFileSync(join(benchDirectory, 'RESULTS.md'), reportOf(merged));
     say('written: bench/RESULTS.md, bench/results.json');
@@ -84,8 +85,8 @@ async function main(options: Options): Promise<number> {
   return isGood ? 0 : 1;
 }
 
-async function measureAll(work: Work, plan: Plan, { isQuick }: Options): Promise<Results> {
-  const { cells: measured, floors } = await runCells(work.cells, plan);
+async function measureAll(work: Work, plan: Plan, { isQuick }: Options): Promise<Measured> {
+  const { cells: measured, floors, failures } = await runCells(work.cells, plan);
   for (const cell of measured) say(`\n${cellText(cell)}`);
   if (floors.length > 0) say(`\n### The bare runtime, one thread\n\n${floorsText(floors)}`);
   const variants: Results['variants'] = [];
@@ -107,13 +108,17 @@ async function measureAll(work: Work, plan: Plan, { isQuick }: Options): Promise
     floors,
     variants,
     scenarios: judged,
+    failures,
   };
 }
 
-/** @returns whether every scenario passed, no cell had errors and the gate, if asked for, is passed */
-function printVerdicts(found: Results, stored: Results | undefined): boolean {
+type Measured = Results & { readonly failures: readonly string[] };
+
+/** @returns whether every cell was measured without errors, every scenario passed and the gate, if asked for, is passed */
+function printVerdicts(found: Measured, stored: Results | undefined): boolean {
   const judged = judge(found.cells);
   if (judged.length > 0) say(`\n### What was promised\n\n${promisesText(judged)}`);
+  for (const failure of found.failures) say(`NOT MEASURED ${failure}`);
   const broken = found.cells.flatMap(({ name, rows }) =>
     rows
       .filter(({ server, errors }) => server === 'sluice' && errors > 0)
@@ -122,7 +127,11 @@ function printVerdicts(found: Results, stored: Results | undefined): boolean {
   for (const line of broken) say(line);
   const gate = stored === undefined ? undefined : gateText(stored, found.cells);
   if (gate !== undefined) say(`\n${gate.text}`);
-  return broken.length === 0 && gate?.isPassed !== false && found.scenarios.every(({ isMet }) => isMet);
+  return (
+    found.failures.length + broken.length === 0 &&
+    gate?.isPassed !== false &&
+    found.scenarios.every(({ isMet }) => isMet)
+  );
 }
 
 dieTogether();

@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test';
 import { loadUws } from '../src/http/uws-build.js';
 import { type Case, cases } from './conformance/cases.js';
 import { checkGrpcClients, checkHttpClients } from './conformance/clients.js';
+import { checkCompression } from './conformance/compression.js';
 import { type Answered, type Door, grpcDoor, httpDoor } from './conformance/doors.js';
 import { checkDraining, checkLoading } from './conformance/lifecycle.js';
 import {
@@ -91,6 +92,7 @@ for (const engine of engines) {
     await checkShapes(context, server.http);
     await checkStatistics(context, server.http);
     await checkHttpClients(context, server.http);
+    await checkCompression(context, server.http);
     await checkBatches(context, door);
     await checkDeadlines(context, door);
     await checkHttpCancellation(context, door, server);

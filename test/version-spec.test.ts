@@ -24,7 +24,7 @@ import { type Dimension, graph, model, node, value } from './onnx-writer.js';
 const defaults: SpecDefaults = {
   rowsMax: 32,
   delayUs: 0,
-  queue: { sizeMax: 1024, timeoutMs: 1000, timeoutAction: 'REJECT', allowTimeoutOverride: true },
+  queue: { sizeMax: 0, timeoutMs: 1000, timeoutAction: 'REJECT', allowTimeoutOverride: true },
   instances: 2,
   session: {
     intraOpThreads: 1,

@@ -11,6 +11,8 @@ import { post } from './clients.js';
 export interface Answer {
   readonly status: number;
   readonly ms: number;
+  /** When it came, in milliseconds after the load began. */
+  readonly atMs: number;
 }
 
 export interface OpenLoopOptions {
@@ -32,14 +34,15 @@ export async function openLoop({ origin, body, rate, seconds, inFlightMax }: Ope
   for (let sent = 0; sent < total; ) {
     for (const due = ((performance.now() - startedAt) / 1000) * rate; sent < Math.min(due, total); sent++) {
       if (inFlight >= inFlightMax) {
-        answers.push({ status: -1, ms: 0 });
+        answers.push({ status: -1, ms: 0, atMs: performance.now() - startedAt });
         continue;
       }
       const dueAt = startedAt + (sent / rate) * 1000;
       inFlight++;
       void post(origin, body, agent).then(({ status }) => {
         inFlight--;
-        answers.push({ status, ms: performance.now() - dueAt });
+        const now = performance.now();
+        answers.push({ status, ms: now - dueAt, atMs: now - startedAt });
       });
     }
     await sleep(1);

@@ -47,7 +47,8 @@ export async function measure(
   const samples = new Map<string, Sample[]>(runners.map(({ name }) => [name, []]));
   for (const { name, load } of runners) {
     onProgress(`warming up ${name}`);
-    await load(1);
+    const { requests } = await load(1);
+    if (requests === 0) throw new Error(`${name} answered no request`);
   }
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < runners.length; turn++) {
@@ -60,12 +61,13 @@ export async function measure(
   return samples;
 }
 
-async function sampleOf({ pid, load, before, after }: Runner, seconds: number): Promise<Sample> {
+async function sampleOf({ name, pid, load, before, after }: Runner, seconds: number): Promise<Sample> {
   await before?.();
   const start = pid === undefined ? undefined : usageOf(pid);
   const result: LoadResult = await load(seconds);
   const stop = pid === undefined ? undefined : usageOf(pid);
   await after?.();
+  if (result.requests === 0) throw new Error(`${name} answered no request`);
   const cpuUs = start === undefined || stop === undefined ? result.cpuUs : stop.cpuUs - start.cpuUs;
   return {
     rps: result.requests / result.seconds,

@@ -29,19 +29,27 @@ export interface Plan {
   readonly onProgress: (text: string) => void;
 }
 
-export type Found = Pick<Results, 'cells' | 'floors'>;
+export interface Found extends Pick<Results, 'cells' | 'floors'> {
+  /** Cells that could not be measured, with the reason. */
+  readonly failures: readonly string[];
+}
 
 /** Which ratios are taken, where both were measured. */
 const bases = ['plain', 'floor-echo', 'floor-ort'] as const;
 
 /** Cells model by model, so that every server holds one model and its memory says what that costs. */
 export async function runCells(cells: readonly Cell[], plan: Plan): Promise<Found> {
-  const found: { cells: CellResult[]; floors: Results['floors'] } = { cells: [], floors: [] };
+  const found: { cells: CellResult[]; floors: Results['floors']; failures: string[] } = {
+    cells: [],
+    floors: [],
+    failures: [],
+  };
   for (const name of new Set(cells.map((cell) => cell.model))) {
     const own = cells.filter((cell) => cell.model === name);
-    const { cells: measured, floors } = await runModel(name, own, plan);
+    const { cells: measured, floors, failures } = await runModel(name, own, plan);
     found.cells.push(...measured);
     found.floors.push(...floors);
+    found.failures.push(...failures);
   }
   return found;
 }
@@ -50,7 +58,7 @@ async function runModel(name: ModelName, cells: readonly Cell[], plan: Plan): Pr
   const model = prepareModel(name, plan.directory);
   if (typeof model === 'string') {
     plan.say(`${cells.map((cell) => cell.name).join(', ')} left out: ${model}`);
-    return { cells: [], floors: [] };
+    return { cells: [], floors: [], failures: [] };
   }
   const gateway = await startGateway({ models: model.repository });
   const servers: Server[] = [gateway];
@@ -58,11 +66,16 @@ async function runModel(name: ModelName, cells: readonly Cell[], plan: Plan): Pr
     servers.push(...(await startOthers(model, cells, gateway.processes.size, plan)));
     await checkAnswers(model, servers);
     const results: CellResult[] = [];
+    const failures: string[] = [];
     for (const cell of cells) {
       plan.say(`${cell.name}: ${model.what}, ${cell.protocol}, ${cell.connections} in flight`);
-      results.push(await runCell(cell, model, gateway, servers, plan));
+      try {
+        results.push(await runCell(cell, model, gateway, servers, plan));
+      } catch (error) {
+        failures.push(`${cell.name}: ${error instanceof Error ? error.message : error}`);
+      }
     }
-    return { cells: results, floors: await runFloors(model, results, plan) };
+    return { cells: results, floors: await runFloors(model, results, plan), failures };
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
@@ -99,10 +112,11 @@ async function checkAnswers(model: Model, servers: readonly Server[]): Promise<v
 }
 
 async function answerOf({ name, http }: Pick<Server, 'name' | 'http'>, body: HttpBody): Promise<number[]> {
-  const response = await fetch(http + body.path, {
-    method: 'POST',
-    headers: body.headers,
-    body: new Uint8Array(body.bytes),
+  const options = { method: 'POST', headers: body.headers, body: new Uint8Array(body.bytes) };
+  const response = await fetch(http + body.path, options).catch((error: Error) => {
+    throw new Error(
+      `${name} at ${http} does not answer: ${(error.cause as Error | undefined)?.message ?? error.message}`,
+    );
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${name} answered ${response.status}: ${text.slice(0, 200)}`);
@@ -192,11 +206,12 @@ async function floorBeside(model: Model, gateway: Gateway, runners: readonly Run
   return { name: 'floor-ort', pid: undefined, load: floorLoad(model, rows, threads) };
 }
 
-/** One thread of the bare runtime, at one row and at the batch sizes of this model's cells. */
+/** One thread of the bare runtime, at one row and at the batch sizes of this model's cells; of few rounds, at the largest. */
 async function runFloors(model: Model, cells: readonly CellResult[], plan: Plan): Promise<Results['floors']> {
   const sizes = cells.flatMap(({ batchRows }) => (Number.isNaN(batchRows) ? [] : [Math.max(1, Math.round(batchRows))]));
   const floors: Results['floors'] = [];
-  for (const rows of [...new Set([1, ...sizes])].sort((a, b) => a - b)) {
+  const chosen = plan.rounds > 3 ? [1, ...sizes] : [1, Math.max(1, ...sizes)];
+  for (const rows of [...new Set(chosen)].sort((a, b) => a - b)) {
     plan.onProgress(`floor-ort ${model.name}, ${rows} rows`);
     const load = floorLoad(model, rows, 1);
     const rates: number[] = [];

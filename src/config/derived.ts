@@ -32,7 +32,7 @@ export function specDefaultsOf({ engine, batching }: Config): {
     rowsMax: batching.default_max_batch_size,
     delayUs: batching.max_queue_delay_us,
     queue: {
-      sizeMax: batching.max_queue_size || 1024,
+      sizeMax: batching.max_queue_size,
       timeoutMs: batching.default_timeout_ms,
       timeoutAction: 'REJECT',
       allowTimeoutOverride: true,

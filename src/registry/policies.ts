@@ -13,12 +13,14 @@ export interface SpecDefaults {
   /** Rows merged at most when the batch dimension was found, not configured. */
   readonly rowsMax: number;
   readonly delayUs: number;
-  /** `sizeMax` here is a floor: a queue holds at least four full batches of every instance. */
+  /** `sizeMax` 0 = automatic: room for four full batches of every instance, 1,024 at least. */
   readonly queue: QueuePolicy;
   readonly instances: number;
   readonly session: SessionPolicy;
 }
 
+/** With it a closed loop of 64 clients never meets a full queue. */
+const queueSizeMin = 1024;
 const instancesMax = 256;
 const priorityLevelsMax = 1_000;
 
@@ -30,7 +32,7 @@ export function batchPolicyOf(
   defaults: SpecDefaults,
 ): BatchPolicy {
   const batching = config.dynamic_batching ?? {};
-  const sizeMax = Math.max(defaults.queue.sizeMax, 4 * rowsMax * instances);
+  const sizeMax = defaults.queue.sizeMax || Math.max(queueSizeMin, 4 * rowsMax * instances);
   const queue = queuePolicyOf(batching.default_queue_policy, { ...defaults.queue, sizeMax });
   const priorityLevels = batching.priority_levels ?? 0;
   const defaultPriority = batching.default_priority_level ?? 0;

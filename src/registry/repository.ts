@@ -18,7 +18,14 @@ import { readOnnx } from './onnx.js';
 import type { Offered, OfferedModel } from './registry.js';
 import { type DirectoryListing, type ListedModel, type ListedVersion, listDirectory } from './sources/directory.js';
 import { parseTritonConfig, type TritonConfig, type VersionPolicy as TritonPolicy } from './triton-config.js';
-import { labelFilesOf, modelFileOf, type SpecDefaults, unbatched, versionSpecOf } from './version-spec.js';
+import {
+  labelFilesOf,
+  modelFileOf,
+  type SpecDefaults,
+  unbatched,
+  versionSpecOf,
+  withPolicyShown,
+} from './version-spec.js';
 
 /** `all`, the newest n, or these. */
 export type VersionPolicy =
@@ -160,7 +167,8 @@ export class Repository {
     });
     if (!verdict.ok) throw new GatewayError('FAILED_PRECONDITION', verdict.reason);
     if (verdict.notBatched !== undefined) this.#options.warn(id, `requests are not batched: ${verdict.notBatched}`);
-    return withTimeout(verdict.notBatched === undefined ? spec : unbatched(spec), verdict.runTimes[0]?.runUs ?? 0);
+    const settled = verdict.notBatched === undefined ? spec : unbatched(spec);
+    return withPolicyShown(withTimeout(settled, verdict.runTimes[0]?.runUs ?? 0));
   }
 }
 

@@ -21,7 +21,7 @@ import { batchPolicyOf, instancesOf, knownParameters, type SpecDefaults, session
 import { signatureOf } from './signature.js';
 import type { TritonConfig } from './triton-config.js';
 
-export { unbatched } from './model-config.js';
+export { unbatched, withPolicyShown } from './model-config.js';
 export type { SpecDefaults } from './policies.js';
 
 export interface VersionSources {

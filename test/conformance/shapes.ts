@@ -78,7 +78,7 @@ const classesConfig = {
     default_priority_level: 2,
     default_queue_policy: {
       timeout_action: 'REJECT',
-      default_timeout_microseconds: 0,
+      default_timeout_microseconds: 20_000_000,
       allow_timeout_override: true,
       max_queue_size: 64,
     },
