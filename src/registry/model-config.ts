@@ -60,6 +60,21 @@ export function modelConfigOf(parts: ConfigParts, written: TritonConfig): ModelC
   };
 }
 
+/** The version with a configuration that shows its policy as it is now, whoever has changed it since it was read. */
+export function withPolicyShown(spec: VersionSpec): VersionSpec {
+  const { dynamic_batching: _, ...config } = spec.config;
+  const { batch, instances } = spec;
+  return {
+    ...spec,
+    config: {
+      ...config,
+      max_batch_size: batch.rowsMax,
+      instance_group: config.instance_group.map((group) => ({ ...group, count: instances })),
+      ...(batch.rowsMax > 1 ? { dynamic_batching: batchingOf(batch) } : {}),
+    },
+  };
+}
+
 /** The version without batches: what becomes of a candidate whose rows turned out to depend on each other. */
 export function unbatched(spec: VersionSpec): VersionSpec {
   const { dynamic_batching: _, ...config } = spec.config;
