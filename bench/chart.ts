@@ -42,7 +42,7 @@ export interface Size {
   readonly height: number;
 }
 
-const edge = { left: 62, right: 18, top: 16, bottom: 46 };
+const edge = { left: 62, right: 30, top: 16, bottom: 46 };
 
 export function drawChart(chart: Chart, { width, height }: Size): string {
   const all = chart.series.flatMap(({ points }) => points);
@@ -72,11 +72,13 @@ export function drawChart(chart: Chart, { width, height }: Size): string {
   }
   parts.push(`<line class="axis" x1="${edge.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>`);
   parts.push(text((edge.left + right) / 2, height - 8, chart.xTitle, 'axis-title middle'));
-  for (const { x, text: words } of chart.marks ?? []) {
+  const marks = [...(chart.marks ?? [])].sort((a, b) => a.x - b.x);
+  for (const [index, { x, text: words }] of marks.entries()) {
     parts.push(
       `<line class="mark" x1="${xAt(x)}" x2="${xAt(x)}" y1="${edge.top}" y2="${bottom}"><title>${escapeXml(words)}</title></line>`,
     );
-    parts.push(text(xAt(x) - 4, edge.top + 10, words, 'tick end'));
+    // Of neighbours only the first is named, for names would lie upon each other.
+    if (index === 0) parts.push(text(xAt(x) - 4, bottom - 8, words, 'tick end'));
   }
   if (chart.limit !== undefined) {
     const { y, text: words } = chart.limit;

@@ -12,7 +12,7 @@ export interface Column {
   readonly text: (row: Row) => string;
 }
 
-export const columns: readonly Column[] = [
+const columns: readonly Column[] = [
   { title: 'protocol', isText: true, text: ({ protocol }) => protocol },
   {
     title: 'mode',
@@ -37,6 +37,17 @@ export const columns: readonly Column[] = [
   { title: 'rss', text: ({ server }) => bytesText(server.rssBytes) },
 ];
 
+const promise: Column = {
+  title: 'slo',
+  isText: true,
+  text: ({ meetsSlo }) => (meetsSlo === undefined ? unknownText : meetsSlo ? 'kept' : 'broken'),
+};
+
+/** With a column for the promise when one was searched for. */
+export function columnsOf(rows: readonly Row[]): readonly Column[] {
+  return rows.some(({ meetsSlo }) => meetsSlo !== undefined) ? [...columns, promise] : columns;
+}
+
 /** `64 conn` or `2,000/s`. */
 export function loadText({ mode, load }: Row): string {
   return mode === 'closed' ? `${load} conn` : `${rateText(load)}/s`;
@@ -57,8 +68,9 @@ function errorsText({ errors }: Row): string {
 export function notesOf(row: Row): string[] {
   const notes: string[] = [];
   const name = loadText(row);
-  if (row.status !== 'steady') notes.push(`${name}: ${row.status}, ${row.reason}`);
-  if (row.status === 'unstable') {
+  const isProbe = row.meetsSlo === false && row.status === 'unstable';
+  if (row.status !== 'steady' && !isProbe) notes.push(`${name}: ${row.status}, ${row.reason}`);
+  if (row.status === 'unstable' && !isProbe) {
     const windows = row.windows.map(({ rps, latencyUs }) => `${rateText(rps)}/s ${latencyText(latencyUs)}`);
     notes.push(`${name}: windows ${windows.join(' · ')}`);
   }

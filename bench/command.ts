@@ -19,7 +19,8 @@ server can do. Open loop (--mode open): requests are due at a rate, whatever the
 time they were due. It tells what users see, stalls included.
 
 A row is three windows that agree within 10 %, a third of --duration each. When ten windows do not agree, the row says
-"unstable" instead of a number. Answers other than 2xx are counted by code and kept out of the latencies.
+"unstable" instead of a number; in a search for --slo, three windows have to keep the promise. Answers other than 2xx are
+counted by code and kept out of the latencies.
 Queue, compute and batch come from the server's V2 statistics; processor and memory from the metrics of a Sluice gateway
 (--admin) or from a process on this machine (--pid). "–" means that the server does not say.
 

@@ -13,7 +13,7 @@ import type { Load } from './load.js';
 import { Meter, mergeWindows, type Window } from './meter.js';
 import { type Measured, type ServerFigures, windowFigures } from './row.js';
 import { type Snapshot, serverFigures } from './server-side.js';
-import { steadyWindows, type Verdict, verdictOf } from './stability.js';
+import { promiseVerdict, steadyWindows, type Verdict, verdictOf } from './stability.js';
 
 export interface MeasureOptions {
   readonly start: (meter: Meter) => Load;
@@ -24,6 +24,8 @@ export interface MeasureOptions {
   readonly timeoutMs: number;
   /** The percentile of which windows have to agree, beside throughput. */
   readonly percent: number;
+  /** Of the promise, when only that is asked. */
+  readonly limitUs: number | undefined;
   /** Requests come by chance, so that windows differ even when the server does not. */
   readonly isPoisson: boolean;
   readonly now: () => number;
@@ -84,10 +86,11 @@ export async function measure(options: MeasureOptions): Promise<Measured> {
   return { windows, verdict, reason: stop, percent, server: await compare(before, after, heard) };
 }
 
-function judge(windows: readonly Window[], { percent, isPoisson }: MeasureOptions): Verdict {
+function judge(windows: readonly Window[], { percent, isPoisson, limitUs }: MeasureOptions): Verdict {
   const fewest = Math.min(...windows.slice(-steadyWindows).map(({ answers }) => answers));
   const figures = windows.map((window) => windowFigures(window, percent));
-  return verdictOf(figures, isPoisson && fewest > 0 ? 2 / Math.sqrt(fewest) : 0);
+  const chance = isPoisson && fewest > 0 ? 2 / Math.sqrt(fewest) : 0;
+  return limitUs === undefined ? verdictOf(figures, chance) : promiseVerdict(figures, limitUs, chance);
 }
 
 const unknown: ServerFigures = {

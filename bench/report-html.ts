@@ -8,7 +8,7 @@
  */
 import type { Run } from './bench.js';
 import { type Chart, drawChart, escapeXml, type Series } from './chart.js';
-import { columns, loadText, notesOf } from './columns.js';
+import { columnsOf, loadText, notesOf } from './columns.js';
 import { latencyText, rateText } from './figures.js';
 import { styles } from './report-styles.js';
 import type { Figures, Row } from './row.js';
@@ -94,10 +94,15 @@ function latencyChart({ options, rows }: Run, measured: readonly Row[]): Chart {
     xTitle: isOpen ? 'requests per second asked for' : 'requests per second answered',
     yTitle: 'latency',
     xText: rateText,
-    yText: latencyText,
+    yText: tickText,
     limit: slo === undefined ? undefined : { y: slo.limitUs, text: `p${slo.percent} ≤ ${latencyText(slo.limitUs)}` },
     marks: without.map((row) => ({ x: row.load, text: row.status })),
   };
+}
+
+/** Ticks are round: `5 ms`, not `5.00 ms`. */
+function tickText(us: number): string {
+  return latencyText(us).replace(/\.0+ /, ' ');
 }
 
 /** More lines than this are a knot. */
@@ -121,7 +126,7 @@ function spreadChart(measured: readonly Row[]): Chart {
     xTitle: 'percentile',
     yTitle: 'latency',
     xText: String,
-    yText: latencyText,
+    yText: tickText,
     xTicks: [0, 50, 90, 99, 99.9, 99.99].map((percent) => ({
       x: xOf(percent),
       text: percent === 0 ? '0' : `p${percent}`,
@@ -148,6 +153,7 @@ function splitBars(rows: readonly Row[]): string {
 }
 
 function table(rows: readonly Row[]): string {
+  const columns = columnsOf(rows);
   const kind = (isText: true | undefined) => (isText ? ' class="text"' : '');
   const head = columns.map(({ title, isText }) => `<th${kind(isText)}>${escapeXml(title)}</th>`).join('');
   const lines = rows.map((row) => {
@@ -163,5 +169,9 @@ function howMeasured({ options }: Run): string {
     mode === 'open'
       ? 'Latency counts from the time a request was due, also when it could only be sent later.'
       : 'Each connection sends its next request when the last one has been answered.';
-  return `${counted} Latencies are of successes. A row is three windows of ${durationMs / 3000} s that agree within 10 % in throughput and latency, after ${warmupMs / 1000} s of warm-up; ${rows ?? 1} ${(rows ?? 1) === 1 ? 'row' : 'rows'} in a request${options.input === undefined ? '' : ', or as the file has them'}.`;
+  const agreement =
+    options.slo === undefined
+      ? 'agree within 10 % in throughput and latency'
+      : 'all keep the promise at the same throughput';
+  return `${counted} Latencies are of successes. A row is three windows of ${Math.round(durationMs / 3) / 1000} s that ${agreement}, after ${warmupMs / 1000} s of warm-up; ${rows ?? 1} ${(rows ?? 1) === 1 ? 'row' : 'rows'} in a request${options.input === undefined ? '' : ', or as the file has them'}.`;
 }

@@ -32,6 +32,23 @@ export function verdictOf(windows: readonly WindowFigures[], chance = 0): Verdic
   return windows.length >= windowsMax ? 'unstable' : 'go on';
 }
 
+/**
+ * The verdict when all that is asked is whether a promise about latency is kept: three windows in a row keep it, at the
+ * same throughput. How far below the limit each one stays may differ. Three that break it end the row; unless they agree as
+ * any others would have to, it has no number.
+ */
+export function promiseVerdict(windows: readonly WindowFigures[], limitUs: number, chance = 0): Verdict {
+  const last = windows.slice(-steadyWindows);
+  if (last.length === steadyWindows) {
+    const rps = last.map((window) => window.rps);
+    if (last.every(({ latencyUs }) => latencyUs <= limitUs) && agree(rps, tolerance + chance)) return 'steady';
+    if (last.every(({ latencyUs }) => latencyUs > limitUs)) {
+      return verdictOf(last, chance) === 'steady' ? 'steady' : 'unstable';
+    }
+  }
+  return windows.length >= windowsMax ? 'unstable' : 'go on';
+}
+
 function agree(values: readonly number[], within: number): boolean {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   // A window without a single success agrees with nothing, not even with two others like it.

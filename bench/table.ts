@@ -5,7 +5,7 @@
  */
 import { harmless } from '../src/cli/text.js';
 import type { Run } from './bench.js';
-import { columns, loadText, notesOf } from './columns.js';
+import { columnsOf, loadText, notesOf } from './columns.js';
 import { latencyText, rateText } from './figures.js';
 import type { Progress } from './measure.js';
 import type { Row, RowHead } from './row.js';
@@ -74,6 +74,7 @@ export function conclusionOf({ options, bestRate, cutShort }: Run): string[] {
 }
 
 function rowsTable(rows: readonly Row[]): string {
+  const columns = columnsOf(rows);
   const cells = [
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ text }) => harmless(text(row)))),

@@ -90,7 +90,11 @@ export function openGrpcTarget({ url, model, version, headers }: BenchOptions): 
 }
 
 function exitOf(error: grpc.ServiceError, url: string): Exit {
-  if (isAway(error)) return new Exit(1, `the server did not answer at ${new URL(url).host}: ${error.details}`);
+  if (isAway(error)) {
+    // The library wraps the one thing that matters, for example "connect ECONNREFUSED 127.0.0.1:8001", in more words.
+    const [, reason = error.details] = /Last error: (?:Error: )?(.*?)\. Resolution note/.exec(error.details) ?? [];
+    return new Exit(1, `the server did not answer at ${new URL(url).host}: ${reason}`);
+  }
   return new Exit(1, `the server answered ${codeOf(error)}: ${error.details}`);
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line: argv → serve | check | config | models | infer.
+ * The command line: argv → serve | check | config | models | infer | bench.
  *
  *   argv ─▶ commander ─▶ flags + environment + file ─▶ Config ─▶ control (serve, check)
  *                   └──▶ HTTP to a running gateway              (models, infer)
@@ -12,6 +12,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addBenchCommand } from '../bench/command.js';
 import { Exit } from './cli/exit.js';
 import { addConfigFlags, configOf, sourcesOf } from './cli/flags.js';
 import { showInference } from './cli/infer.js';
@@ -138,6 +139,8 @@ function buildProgram(): Command {
     .argument('[text]', 'Only options that contain this.', '')
     .addHelpText('after', examples.options)
     .action((text: string) => write(printOptions(text)));
+
+  addBenchCommand(program);
 
   program
     .command('models')

@@ -124,7 +124,7 @@ test('tables are aligned, and numbers keep three digits', () => {
     '45.7',
     '12345',
     '–',
-    '0.00',
+    '0',
   ]);
   assert.equal(table(['a', 'b'], [['xyzz', '1']]), '| a    |   b |\n|------|----:|\n| xyzz |   1 |');
 });

@@ -25,7 +25,7 @@ test('an empty configuration has the defaults of the specification', () => {
   assert.equal(config.http.max_input_size, 64 * 2 ** 20);
   assert.equal(config.batching.default_max_batch_size, 32);
   assert.equal(config.batching.max_queue_delay_us, 0);
-  assert.equal(config.engine.inline_run_us, 60);
+  assert.equal(config.engine.inline_run_us, 500);
   assert.equal(config.request_timeout_ms, 30_000);
   assert.equal(config.overload_status, 429);
   assert.equal(config.readiness.models, 'all');

@@ -99,7 +99,7 @@ describe('without a configuration', () => {
       isContract: false,
       preferredRows: [],
       delayUs: 0,
-      queue: defaults.queue,
+      queue: { ...defaults.queue, sizeMax: 1024 },
       priorityLevels: 0,
       defaultPriority: 0,
       levels: {},

@@ -1,16 +1,10 @@
 /**
  * A model behind fastify, as its documentation shows it: what the baselines `fastify` and `cluster` run.
  *
- * fastify is wanted for the benchmark only; where it is not installed the two are left out.
+ * Must not know how many processes there are.
  */
-import { createRequire } from 'node:module';
+import fastify from 'fastify';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-
-/** What is used of fastify. */
-interface App {
-  post(path: string, answer: (request: { readonly body: InferBody }) => Promise<unknown>): void;
-  listen(options: { readonly host: string; readonly port: number }): Promise<string>;
-}
 
 interface InferBody {
   readonly id?: string;
@@ -23,10 +17,9 @@ interface InferBody {
 
 /** @returns the port that it listens on */
 export async function listen(model: string, file: string, port: number): Promise<number> {
-  const fastify: (options: object) => App = createRequire(import.meta.url)('fastify');
   const session = await InferenceSession.create(file, { intraOpNumThreads: 1 });
   const app = fastify({ logger: false, bodyLimit: 64 * 2 ** 20 });
-  app.post(`/v2/models/${model}/infer`, async ({ body: { id, inputs } }) => {
+  app.post<{ Body: InferBody }>(`/v2/models/${model}/infer`, async ({ body: { id, inputs } }) => {
     const feeds: Record<string, Tensor> = {};
     for (const { name, shape, data } of inputs) feeds[name] = new Tensor('float32', Float32Array.from(data), shape);
     const results = await session.run(feeds);

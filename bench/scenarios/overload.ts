@@ -1,8 +1,8 @@
 /**
  * Ten times what the gateway can do, in an open loop.
  *
- * The model takes about 40 ms for a row and cannot be batched, so that the load needs little of the machine that the model
- * runs on; the queue is kept short enough that nobody admitted waits longer than a second.
+ * The model takes about 20 ms for a row, cannot be batched and has one thread, so that the load, which is made on the same
+ * machine, does not take from it what it then misses; the queue is short enough that nobody admitted waits for a second.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { slow } from '../../test/fixtures.js';
@@ -15,7 +15,7 @@ const times = 10;
 const goodputMin = 0.9;
 const refusalMsMax = 5;
 const admittedMsMax = 1500;
-const turns = 4000;
+const turns = 2000;
 const queueSize = 16;
 
 export const overload: Scenario = {
@@ -24,7 +24,8 @@ export const overload: Scenario = {
   async run(stage) {
     const gateway = await stage.gateway({
       models: stage.repository({ slow: slow([1, 4]) }),
-      env: { SLUICE_BATCHING_MAX_QUEUE_SIZE: String(queueSize) },
+      processes: 1,
+      env: { SLUICE_BATCHING_MAX_QUEUE_SIZE: String(queueSize), SLUICE_ENGINE_INSTANCES: '1' },
     });
     const origin = gateway.http;
     const body = rowBody('slow', 4, turns);
@@ -39,11 +40,14 @@ export const overload: Scenario = {
         .sort((a, b) => a - b);
     const [good, refused] = [of(200), of(429)];
     const others = answers.length - good.length - refused.length;
+    const strange = [...new Set(answers.map(({ status }) => status))].filter(
+      (status) => status !== 200 && status !== 429,
+    );
     const inTime = answers.filter(({ status, atMs }) => status === 200 && atMs <= seconds * 1000).length;
     const goodput = inTime / seconds / capacity;
     const [refusalMs, admittedMs] = [quantile(refused, 0.5), quantile(good, 0.99)];
     const isMet = goodput >= goodputMin && refusalMs <= refusalMsMax && admittedMs <= admittedMsMax && others === 0;
-    const found = `capacity ${Math.round(capacity)}/s; goodput ${goodput.toFixed(2)}, p99 ${Math.round(admittedMs)} ms; ${refused.length} refused, p50 ${refusalMs.toFixed(1)} ms, p99 ${quantile(refused, 0.99).toFixed(1)} ms; ${others} answered otherwise`;
+    const found = `capacity ${Math.round(capacity)}/s; goodput ${goodput.toFixed(2)}, p99 ${Math.round(admittedMs)} ms; ${refused.length} refused, p50 ${refusalMs.toFixed(1)} ms, p99 ${quantile(refused, 0.99).toFixed(1)} ms; ${others} answered otherwise${others === 0 ? '' : ` (${strange.join(', ')})`}`;
     return { isMet, found };
   },
 };

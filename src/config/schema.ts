@@ -99,7 +99,7 @@ const admin = z.object({
 
 const engine = z.object({
   inline_run_us: integer(
-    60,
+    500,
     0,
     10_000,
     'Batches expected to run for less than this run without a hop to a thread; 0 = never.',

@@ -31,6 +31,15 @@ export interface Entry {
   readonly reject: (error: GatewayError) => void;
 }
 
+/**
+ * Nobody waits for this entry any more. The connection outlives it and must not hold it: requests kept alive that way made
+ * every scavenge copy 3 MB, 6 ms instead of 0.4 (bench/NOTES.md).
+ */
+export function settle(entry: Entry): void {
+  entry.isDone = true;
+  entry.request.cancellation.onCancel = undefined;
+}
+
 export type LaneKind = 'inline' | 'thread';
 
 export interface BatcherOptions {
@@ -188,6 +197,9 @@ export class Batcher {
         break;
       }
       void this.#options.run(this.#cut(head, this.#options.inlineRowsMax), 'inline');
+      // One inline run a turn: sockets are read in between, and what they bring joins the next batch.
+      if (this.#waiting.length > 0) this.#lookSoon();
+      break;
     }
     if (this.#waiting.length > 0) this.#watchExpiry();
     this.#tellIdle();
@@ -312,7 +324,7 @@ export class Batcher {
   /** Answers somebody who will not get a result; takes him out of the queue when he is still in it. */
   #abandon(entry: Entry, error: GatewayError): void {
     if (entry.isDone) return;
-    entry.isDone = true;
+    settle(entry);
     const at = this.#waiting.indexOf(entry);
     if (at >= 0) {
       this.#waiting.splice(at, 1);

@@ -13,7 +13,7 @@ import type { Observe } from '../core/events.js';
 import type { InferenceReply, InferenceRequest, Timing } from '../core/inference.js';
 import type { BatchPolicy, ModelConfig, Signature, Version, VersionId, VersionSpec } from '../core/model.js';
 import { concat, normaliseBooleans, rowsOf, type Tensor, type TypedArray } from '../core/tensor.js';
-import { Batcher, type Entry, type LaneKind } from './batcher.js';
+import { Batcher, type Entry, type LaneKind, settle } from './batcher.js';
 import type { Cores } from './cores.js';
 import { type Lanes, openLanes } from './lanes.js';
 
@@ -210,7 +210,7 @@ export class OpenVersion implements Version {
     let from = 0;
     for (const entry of batch) {
       if (!entry.isDone) {
-        entry.isDone = true;
+        settle(entry);
         const timing: Timing = { queueMs: run.startedAt - entry.queuedAt, inputMs, inferMs, outputMs, batchRows: rows };
         const own = batch.length === 1 ? outputs : outputs.map((output) => rowsOf(output, from, entry.rows));
         entry.resolve({ version: this.id, outputs: asked(own, entry.request.outputs), timing });
@@ -234,7 +234,7 @@ export class OpenVersion implements Version {
     }
     const entry = batch[0]!;
     if (entry.isDone) return;
-    entry.isDone = true;
+    settle(entry);
     entry.reject(GatewayError.from(error));
   }
 

@@ -192,11 +192,14 @@ export interface ReplyHead {
   readonly id: string;
 }
 
-/** A ModelInferResponse in a buffer of exactly its size. */
-export function encodeReply(head: ReplyHead, outputs: readonly Tensor[]): Buffer {
+/**
+ * A ModelInferResponse in a buffer of exactly its size.
+ * @param start bytes left free before it, for whoever frames it
+ */
+export function encodeReply(head: ReplyHead, outputs: readonly Tensor[], start = 0): Buffer {
   const sizes = sizesOf(outputs);
-  const out = Buffer.allocUnsafe(headSize(head) + sizes.total);
-  writeOutputs(out, writeHead(out, 0, head), outputs, sizes);
+  const out = Buffer.allocUnsafe(start + headSize(head) + sizes.total);
+  writeOutputs(out, writeHead(out, start, head), outputs, sizes);
   return out;
 }
 

@@ -13,14 +13,16 @@ import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { GatewayError } from '../core/errors.js';
-import { Cancellation, type DataPlane } from '../core/inference.js';
-import { createRequestIds, isRequestId } from '../core/request-id.js';
+import type { DataPlane } from '../core/inference.js';
+import { createRequestIds } from '../core/request-id.js';
 import { createCalls, type UnaryCall } from './calls.js';
 import { encodeReply } from './codec.js';
 import { compressed, encodingOf, keepAcceptEncoding } from './compression.js';
 import { gate } from './gate.js';
 import { Health, type Watcher } from './health.js';
-import { Inference, type InferenceOptions } from './infer.js';
+import type { InferenceOptions } from './infer.js';
+import { type CallOptions, InferCall, isOverdue } from './infer-call.js';
+import { leanOn } from './lean.js';
 import { channelOptionsOf, type GrpcOptions } from './options.js';
 import { type Decode, decoderOf } from './plain.js';
 import { createReflection } from './reflection.js';
@@ -29,6 +31,8 @@ import { first, peerOf, statusFor, termsOf } from './terms.js';
 
 export interface GrpcDoor {
   readonly port: number;
+  /** ModelInfer is answered without grpc-js. */
+  readonly isLean: boolean;
   /** False from the first moment of a drain: health and ServerReady say so, requests are still served. */
   setServing(isServing: boolean): void;
   /** No new calls; those in flight may finish within the grace. */
@@ -40,8 +44,6 @@ type Duplex = grpc.ServerDuplexStream<Buffer, Buffer>;
 type Respond = (status: Partial<grpc.StatusObject> | null, reply?: Buffer) => void;
 
 const protoDirectory = fileURLToPath(new URL('../../../proto/', import.meta.url));
-/** Two clocks and a timer meet at a deadline, each exact to about a millisecond. */
-const clockSlackMs = 2;
 const nothing = Buffer.alloc(0);
 const identity = (bytes: Buffer): Buffer => bytes;
 
@@ -54,22 +56,24 @@ export async function listenGrpc(plane: DataPlane, options: GrpcOptions): Promis
 
 class Listener implements GrpcDoor {
   port = 0;
+  isLean = false;
   readonly #plane: DataPlane;
   readonly #options: GrpcOptions;
   readonly #inference: InferenceOptions;
   readonly #server: grpc.Server;
   readonly #health: Health;
   readonly #streams = new Set<InferStream>();
-  readonly #newId: () => string;
+  readonly #calls: CallOptions;
   #isStopping = false;
 
   constructor(plane: DataPlane, options: GrpcOptions) {
     this.#plane = plane;
     this.#options = options;
     this.#health = new Health(plane);
-    this.#newId = createRequestIds({ epochMs: options.epochNow, random: options.random });
-    const { typedElementsMax, stringsMax } = options;
-    this.#inference = { typedElementsMax, stringsMax, newId: this.#newId, isStopping: () => this.#isStopping };
+    const newId = createRequestIds({ epochMs: options.epochNow, random: options.random });
+    const { typedElementsMax, stringsMax, requestTimeoutMs, overloadStatus } = options;
+    this.#inference = { typedElementsMax, stringsMax, newId, isStopping: () => this.#isStopping };
+    this.#calls = { plane, inference: this.#inference, requestTimeoutMs, overloadStatus };
     if (options.responseCompression !== 'none') keepAcceptEncoding(grpc.Metadata);
     // The library writes what fails to the console as well; what it throws reaches our log.
     grpc.setLogVerbosity(grpc.logVerbosity.NONE);
@@ -95,6 +99,8 @@ class Listener implements GrpcDoor {
         else reject(new GatewayError('UNAVAILABLE', `gRPC port ${address} cannot be bound`, { cause: error }));
       });
     });
+    const { responseCompression, messageBytesMax } = this.#options;
+    if (responseCompression === 'none') this.isLean = leanOn(this.#server, { ...this.#calls, messageBytesMax });
   }
 
   /** Streams of requests pass the gate. */
@@ -139,42 +145,19 @@ class Listener implements GrpcDoor {
   #infer(call: Unary, respond: Respond): void {
     const receivedAt = this.#plane.now();
     const terms = termsOf(call, receivedAt, this.#options.epochNow);
-    const deadlineAt = Math.min(terms.deadlineAt, receivedAt + this.#options.requestTimeoutMs);
-    const cancellation = new Cancellation();
-    const inference = new Inference(this.#plane, this.#inference, { terms, receivedAt, deadlineAt, cancellation });
-    let isAnswered = false;
-    call.on('cancelled', () => {
-      // A passed deadline is left to whoever holds the request: it has the same deadline and answers with the right reason.
-      if (!isAnswered && !this.#isOverdue(deadlineAt)) cancellation.cancel();
-    });
-    inference.run(call.request).then(
-      (answer) => {
-        isAnswered = true;
-        const { modelName, id } = inference.message!;
-        const head = { modelName, modelVersion: answer.version, id };
-        const reply = encodeReply(head, answer.outputs);
-        const metadata = metadataOf(this.#headerId(inference), modelName, answer.version);
+    const inferCall = new InferCall(this.#calls, terms, receivedAt, {
+      reply: ({ requestId, model, version, id }, { outputs }) => {
+        const reply = encodeReply({ modelName: model, modelVersion: version, id }, outputs);
+        const metadata = metadataOf(requestId, model, version);
         if (this.#options.responseCompression === 'none') {
           call.sendMetadata(metadata);
           respond(null, reply);
         } else void this.#respondCompressed(call, respond, metadata, reply);
       },
-      (error: GatewayError) => {
-        isAnswered = true;
-        const status = statusFor(error, this.#options.overloadStatus, this.#isOverdue(deadlineAt));
-        respond({ ...status, metadata: metadataOf(this.#headerId(inference), '', '') });
-      },
-    );
-  }
-
-  #isOverdue(deadlineAt: number): boolean {
-    return this.#plane.now() >= deadlineAt - clockSlackMs;
-  }
-
-  #headerId({ requestId, message }: Inference): string {
-    // Only the id of a body can be unfit for a header.
-    if (message?.id === '' || isRequestId(requestId)) return requestId;
-    return this.#newId();
+      fail: (status, requestId) => respond({ ...status, metadata: metadataOf(requestId, '', '') }),
+    });
+    call.on('cancelled', () => inferCall.cancel());
+    inferCall.run(call.request);
   }
 
   async #respondCompressed(call: Unary, respond: Respond, metadata: grpc.Metadata, reply: Buffer): Promise<void> {
@@ -199,7 +182,7 @@ class Listener implements GrpcDoor {
         write: (message) => inOrder(message, (packed) => call.write(packed)),
         end: () => inOrder(nothing, () => call.end()),
         fail: (error) => {
-          const status = statusFor(error, overloadStatus, this.#isOverdue(terms.deadlineAt));
+          const status = statusFor(error, overloadStatus, isOverdue(this.#plane, terms.deadlineAt));
           inOrder(nothing, () => call.emit('error', status));
         },
       },

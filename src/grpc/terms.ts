@@ -31,19 +31,28 @@ const timeoutText = /^[1-9][0-9]{0,14}$/;
 /** @param epochNow milliseconds since 1970: the clock of grpc-js deadlines */
 export function termsOf(call: Call, receivedAt: number, epochNow: () => number): Terms {
   const deadline = Number(call.getDeadline());
-  let deadlineAt = deadline === Infinity ? Infinity : receivedAt + (deadline - epochNow());
+  const deadlineAt = deadline === Infinity ? Infinity : receivedAt + (deadline - epochNow());
+  return checkedTerms((key) => first(call, key), receivedAt, deadlineAt);
+}
+
+/**
+ * @param text first value of a metadata key; empty when there is none
+ * @param deadlineAt of the call itself, on the clock of `receivedAt`
+ */
+export function checkedTerms(text: (key: string) => string, receivedAt: number, deadlineAt: number): Terms {
+  let endsAt = deadlineAt;
   let fault: GatewayError | undefined;
-  const timeout = first(call, 'x-sluice-timeout-ms');
+  const timeout = text('x-sluice-timeout-ms');
   if (timeout !== '') {
-    if (timeoutText.test(timeout)) deadlineAt = Math.min(deadlineAt, receivedAt + Number(timeout));
+    if (timeoutText.test(timeout)) endsAt = Math.min(endsAt, receivedAt + Number(timeout));
     else fault = invalid(`Unable to parse 'x-sluice-timeout-ms': expected an integer >= 1, got: ${timeout}`);
   }
-  let requestId = first(call, 'x-request-id');
+  let requestId = text('x-request-id');
   if (requestId !== '' && !isRequestId(requestId)) {
     fault ??= invalid(`Unable to parse 'x-request-id': expected 1 to 128 characters from '!' to '~'`);
     requestId = '';
   }
-  return { requestId, variant: first(call, 'x-sluice-variant'), deadlineAt, fault };
+  return { requestId, variant: text('x-sluice-variant'), deadlineAt: endsAt, fault };
 }
 
 export function peerOf(call: Call): Peer {

@@ -42,6 +42,8 @@ export interface Head {
 }
 
 export class Exchange implements HttpRequest {
+  /** @see OpenExchanges */
+  slot = 0;
   readonly cancellation = new Cancellation();
   readonly receivedAt: number;
   readonly method: string;

@@ -6,6 +6,7 @@
  */
 import { ByteBudget } from './body.js';
 import type { Exchange } from './exchange.js';
+import { OpenExchanges } from './open-exchanges.js';
 import type { HttpOptions, Route } from './transport.js';
 
 export class Traffic {
@@ -13,7 +14,7 @@ export class Traffic {
   readonly options: HttpOptions;
   readonly requestBudget: ByteBudget;
   readonly responseBudget: ByteBudget;
-  readonly open = new Set<Exchange>();
+  readonly open = new OpenExchanges<Exchange>();
   /** The port is closed: what still arrives is refused, and every answer ends its connection. */
   isClosing = false;
   readonly #sweep: NodeJS.Timeout;
@@ -33,12 +34,12 @@ export class Traffic {
 
   #checkDeadlines(): void {
     const now = this.options.now();
-    for (const exchange of this.open) exchange.checkDeadline(now);
+    for (const exchange of this.open.all()) exchange.checkDeadline(now);
   }
 
   /** Ends every exchange, answered or not. */
   end(): void {
     clearInterval(this.#sweep);
-    for (const exchange of this.open) exchange.disconnect();
+    for (const exchange of this.open.all()) exchange.disconnect();
   }
 }
