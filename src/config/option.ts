@@ -36,11 +36,6 @@ export function integer(fallback: number, min: number, max: number, description:
   return check.default(fallback).meta({ description, expected: `an integer from ${min} to ${max}` });
 }
 
-export function fraction(fallback: number, description: string) {
-  const check = z.preprocess(numberOf, z.number().min(0).max(1));
-  return check.default(fallback).meta({ description, expected: 'a number from 0 to 1' });
-}
-
 const unitBytes: Readonly<Record<string, number>> = {
   '': 1,
   B: 1,
