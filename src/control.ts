@@ -96,6 +96,7 @@ export async function checkModels(config: Config): Promise<Problem[]> {
   return problems;
 }
 
+const progressMs = 1000;
 const noModels = 'no models found, expected <model>/<version>/model.onnx or a bare model.onnx';
 
 function admissionOf(config: Config): Admission<Trial, TrialVerdict> {
@@ -141,6 +142,8 @@ class Control {
     loads: new Map<string, number>(),
     failures: new Map<string, number>(),
   };
+  /** Versions on their way, each with what says so. */
+  readonly #loading = new Map<string, NodeJS.Timeout>();
   #table: RouteTable = emptyTable;
   #listening: Listening | undefined;
   #stopped: ((code: number) => void) | undefined;
@@ -202,6 +205,7 @@ class Control {
 
   async #start(): Promise<void> {
     const startedAt = now();
+    this.#checkCores();
     this.#fleet.start();
     await this.#fleet.started();
     await this.#registry.start();
@@ -212,6 +216,17 @@ class Control {
       models: Object.keys(this.#table.routes).length,
       tookMs: Math.round(now() - startedAt),
     });
+  }
+
+  /** More threads than cores make every one of them slower. */
+  #checkCores(): void {
+    const { gateway, engine } = this.#config;
+    const threads = gateway.processes * engine.instances * engine.intra_op_threads;
+    const cores = availableParallelism();
+    if (threads <= cores) return;
+    const { processes } = gateway;
+    const { instances, intra_op_threads } = engine;
+    this.#log.warn('cores.oversubscribed', { cores, threads, processes, instances, intra_op_threads });
   }
 
   /** A server without a single model is a mistake, unless models are to be loaded by calls. */
@@ -364,6 +379,7 @@ class Control {
   }
 
   #onState({ id, from, to, reason, tookMs }: StateChange): void {
+    this.#watchLoad(nameOf(id), to);
     const fields = { model: nameOf(id), ...(reason === '' ? {} : { reason }), tookMs: Math.round(tookMs) };
     if (to === 'refused' || to === 'failed') {
       count(this.#counts.failures, to);
@@ -372,6 +388,16 @@ class Control {
       count(this.#counts.loads, id.model);
       this.#log.info('model.ready', fields);
     } else this.#log.debug('model.state', { ...fields, from, to });
+  }
+
+  /** A load that takes long says so while it takes. */
+  #watchLoad(model: string, state: StateChange['to']): void {
+    clearInterval(this.#loading.get(model));
+    this.#loading.delete(model);
+    if (state !== 'admitting' && state !== 'opening') return;
+    const since = now();
+    const say = () => this.#log.info('model.loading', { model, state, forMs: Math.round(now() - since) });
+    this.#loading.set(model, setInterval(say, progressMs).unref());
   }
 
   #onFleet(event: FleetEvent): void {
