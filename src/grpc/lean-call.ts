@@ -92,6 +92,7 @@ class LeanCall implements CallEnds {
         ':status': 200,
         'content-type': 'application/grpc+proto',
         'grpc-accept-encoding': 'identity,deflate,gzip',
+        'grpc-encoding': 'identity',
         'x-request-id': requestId,
         'x-sluice-model': model,
         'x-sluice-version': version,
