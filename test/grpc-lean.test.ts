@@ -4,13 +4,14 @@
  * Every case is put to both ways of answering, so that a caller cannot tell which one a listener has.
  */
 import assert from 'node:assert/strict';
-import { type ClientHttp2Session, connect, constants } from 'node:http2';
+import { type ClientHttp2Session, connect, constants, createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Server } from '@grpc/grpc-js';
 import { leanOn } from '../src/grpc/lean.js';
 import { OnlyMessage } from '../src/grpc/only-message.js';
 import { timeoutMsOf } from '../src/grpc/timeout.js';
-import { oneInput, Rig, rawOf, simpleRequest } from './grpc-fixture.js';
+import { defaults, FakePlane, oneInput, Rig, rawOf, simpleRequest } from './grpc-fixture.js';
 
 interface Answered {
   readonly headers: Record<string, string>;
@@ -319,7 +320,7 @@ test('a reply larger than the window of its caller arrives whole, as the caller 
   assert.deepEqual(body.subarray(-values.byteLength), rawOf(values));
 });
 
-test('open calls of a connection are counted, and none is left when they have ended', async () => {
+test('a stop waits for open calls, and ends when they have ended', async () => {
   const one = await Rig.open();
   const session = connect(`http://127.0.0.1:${one.door.port}`);
   const asked = ask(session, [framed(encoded(oneInput('held', 'FP32', [1], rawOf(new Float32Array([1])))))]);
@@ -334,4 +335,26 @@ test('open calls of a connection are counted, and none is left when they have en
   one.plane.held[0]!.release();
   assert.equal(statusOf(await asked).code, '0');
   await stopped;
+});
+
+test('grpc-js is told of every call that is answered without it, and is given every other', async () => {
+  const server = createServer();
+  let [told, given] = [0, 0];
+  server.on('stream', (stream) => {
+    given++;
+    stream.respond({ ':status': 404 }, { endStream: true });
+  });
+  const inside = { http2Servers: new Map([[server, {}]]), onStreamOpened: () => told++ };
+  const inference = { ...defaults, newId: () => 'new', isStopping: () => false };
+  assert.equal(leanOn(inside, { ...defaults, plane: new FakePlane(), inference }), true);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const bytes = framed(encoded(simpleRequest()));
+  assert.equal(statusOf(await ask(session, [bytes])).code, '0');
+  assert.equal(statusOf(await ask(session, [])).code, '12');
+  assert.deepEqual([told, given], [2, 0]);
+  assert.equal((await ask(session, [bytes], { headers: { ':path': '/other' } })).headers[':status'], '404');
+  assert.deepEqual([told, given], [2, 1]);
+  session.destroy();
+  await new Promise((resolve) => server.close(resolve));
 });

@@ -48,11 +48,24 @@ const callPath = '/inference.GRPCInferenceService/ModelInfer';
 const receivedMax = 2 ** 28;
 const settingInitialWindow = 4;
 
+/** Bytes of the DATA frames among `frames`: what flow control counts, exactly, or the window would leak away. */
+function dataBytesOf(frames: Buffer): number {
+  let bytes = 0;
+  for (let at = 0; at + frameHead <= frames.length; ) {
+    const length = frames.readUIntBE(at, 3);
+    if (frames[at + 3] === frameData) bytes += length;
+    at += frameHead + length;
+  }
+  return bytes;
+}
+
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #socket: Socket;
   readonly #head: Buffer;
   readonly #call: Buffer;
+  /** What a call takes of the server's window. */
+  readonly #callBytes: number;
   /** When each call in flight was sent, by stream; or each message of the one stream, by its slot. */
   readonly #sentAt = new Map<number, number>();
   /** Calls that have had their message. */
@@ -72,6 +85,7 @@ export class Connection {
     const { host, port, message, isStream } = options;
     this.#head = callHead(isStream ? streamPath : callPath, `${host}:${port}`);
     this.#call = Buffer.concat([this.#head, messageFrames(message, true)]);
+    this.#callBytes = dataBytesOf(this.#call);
     this.#socket = connect({ host, port, noDelay: true });
     this.#socket.write(opening());
     this.#socket.on('data', (bytes) => this.#take(bytes));
@@ -94,7 +108,7 @@ export class Connection {
   /** The next request; it waits when the server has not made room for it. */
   #send(slot: number): void {
     if (this.#isStopped) return;
-    const bytes = this.#options.message.length + 16;
+    const bytes = this.#options.isStream ? dataBytesOf(this.#messageOf(slot)) : this.#callBytes;
     if (this.#window < bytes || this.#streamWindow < bytes) {
       this.#blocked.push(slot);
       return;

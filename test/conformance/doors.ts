@@ -157,7 +157,7 @@ function tokenText(value: unknown): string {
 
 const loaded = grpc.loadPackageDefinition(
   loadSync('inference.proto', {
-    includeDirs: [fileURLToPath(new URL('../../proto/', import.meta.url))],
+    includeDirs: [fileURLToPath(new URL('../../../proto/', import.meta.url))],
     keepCase: true,
     longs: String,
     enums: String,
