@@ -14,27 +14,31 @@ export interface Slotted {
 }
 
 export class OpenExchanges<Exchange extends Slotted> {
-  readonly #open: Exchange[] = [];
+  /** Never shorter than it once was: an array that shrinks and grows leaves its old storage behind just like a Set. */
+  readonly #slots: (Exchange | undefined)[] = [];
+  #size = 0;
 
   get size(): number {
-    return this.#open.length;
+    return this.#size;
   }
 
   add(exchange: Exchange): void {
-    exchange.slot = this.#open.length;
-    this.#open.push(exchange);
+    exchange.slot = this.#size;
+    this.#slots[this.#size++] = exchange;
   }
 
   /** Of one that is here; the last takes its place. */
   delete(exchange: Exchange): void {
-    const last = this.#open.pop();
-    if (last === exchange || last === undefined) return;
-    this.#open[exchange.slot] = last;
+    this.#size--;
+    const last = this.#slots[this.#size]!;
+    this.#slots[this.#size] = undefined;
+    if (last === exchange) return;
+    this.#slots[exchange.slot] = last;
     last.slot = exchange.slot;
   }
 
   /** Those open now, as a copy: looking at one may end it. */
   all(): readonly Exchange[] {
-    return this.#open.slice();
+    return this.#slots.slice(0, this.#size) as Exchange[];
   }
 }
