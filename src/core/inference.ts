@@ -19,7 +19,7 @@ export type Parameter = string | number | bigint | boolean;
 
 /**
  * Whether anybody still waits for the answer. A front-end calls `cancel` when its connection closes; whoever holds the
- * request in a queue sets `onCancel`. Not an AbortSignal: one of those costs 1.5 µs a request, this 0.02.
+ * request in a queue sets `onCancel`. Not an AbortSignal: one with a listener costs 6 µs, this 0.03 (measured).
  */
 export class Cancellation {
   isCancelled = false;

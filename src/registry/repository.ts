@@ -148,7 +148,7 @@ export class Repository {
   }
 
   async #manifest(directory: string, configName: string) {
-    const text = await readFile(join(directory, 'manifest.json'), 'utf8').catch(() => undefined);
+    const text = await readFile(join(directory, 'manifest.json'), 'utf8').catch(absentOnly);
     if (text === undefined) return undefined;
     const manifest = parseManifest(text);
     await verifyFiles(directory, manifest, [configName]);
@@ -216,4 +216,10 @@ async function labelTexts(directory: string, config: TritonConfig): Promise<Map<
     if (text !== undefined) texts.set(name, text);
   }
   return texts;
+}
+
+/** A manifest that is there and cannot be read must not pass for none: its hashes would go unchecked. */
+function absentOnly(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT') return undefined;
+  throw new GatewayError('FAILED_PRECONDITION', `manifest.json cannot be read: ${error.code}`);
 }
