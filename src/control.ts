@@ -162,6 +162,7 @@ class Control {
     this.#fleet = new Fleet({
       entry: new URL('./gateway.js', import.meta.url),
       processes: config.gateway.processes,
+      semiSpaceMib: config.gateway.semi_space_mib,
       config,
       package: packageVersion,
       now,

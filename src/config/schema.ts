@@ -169,6 +169,12 @@ export const schema = z.object({
   }),
   gateway: z.object({
     processes: integer(0, 0, 256, 'Gateway processes; 0 = 2, or a quarter of the cores when that is more.'),
+    semi_space_mib: integer(
+      4,
+      1,
+      64,
+      'Young memory of a gateway process; less makes shorter pauses, more makes fewer.',
+    ),
     beat_ms: integer(
       1000,
       50,

@@ -28,6 +28,8 @@ import { Child, type Exit } from './child.js';
 export interface FleetOptions {
   readonly entry: URL;
   readonly processes: number;
+  /** Each half of the young generation of a process: what is collected in one pause. */
+  readonly semiSpaceMib: number;
   readonly config: unknown;
   readonly package: string;
   readonly now: () => number;
@@ -97,7 +99,12 @@ export class Fleet {
   constructor(options: FleetOptions) {
     this.#options = options;
     cluster.schedulingPolicy = cluster.SCHED_NONE;
-    cluster.setupPrimary({ exec: options.entry.pathname, args: [], serialization: 'advanced' });
+    cluster.setupPrimary({
+      exec: options.entry.pathname,
+      args: [],
+      serialization: 'advanced',
+      execArgv: [`--max-semi-space-size=${options.semiSpaceMib}`, ...process.execArgv],
+    });
   }
 
   /** Starts the processes and lets them listen when what was opened so far is open in them. */
