@@ -45,10 +45,20 @@ export interface RunContext {
   readonly signal: AbortSignal;
   readonly progress: (head: RowHead, progress: Progress) => void;
   readonly rowDone: (row: Row) => void;
+  /** What differs from the usual search for the rate that keeps the promise; without a start it is found out. */
+  readonly search?: Partial<Omit<SearchOptions, 'isOver'>> & {
+    /** A rate is given up when the promise was broken so many times in a row; 1 unless told. */
+    readonly tries?: number;
+  };
 }
 
 /** Of the rate at which the promise is kept; the noise of a p99 is not smaller. */
-const search: Omit<SearchOptions, 'startRate'> = { precision: 0.05, probesMax: 16, rateMin: 1, rateMax: 1_000_000 };
+const usualSearch: Omit<SearchOptions, 'startRate'> = {
+  precision: 0.05,
+  probesMax: 16,
+  rateMin: 1,
+  rateMax: 1_000_000,
+};
 /** Of all answers, while a promise counts as kept. */
 const errorShareMax = 0.001;
 /** Of the rate asked for, that must have been answered for a promise to count as kept. */
@@ -129,8 +139,10 @@ class Bench {
 
   async #search(): Promise<number | undefined> {
     const { slo, durationMs } = this.#parts.options;
-    const capacity = await this.#capacity(Math.min(durationMs, 2000));
-    const probe = async (rate: number) => {
+    const { search = {} } = this.#parts.context;
+    const startRate =
+      search.startRate ?? Math.max(1, Math.round((await this.#capacity(Math.min(durationMs, 2000))) / 2));
+    const once = async (rate: number) => {
       const row = await this.#row(rate);
       const { figures, sloLatencyUs, errorCount } = row;
       const meetsSlo =
@@ -142,8 +154,12 @@ class Bench {
       this.rows[this.rows.length - 1] = { ...row, meetsSlo };
       return meetsSlo;
     };
-    const startRate = Math.max(1, Math.round(capacity / 2));
-    return searchRate(probe, { ...search, startRate, isOver: () => this.cutShort !== '' });
+    const { tries = 1 } = search;
+    const probe = async (rate: number) => {
+      for (let time = 1; time < tries && this.cutShort === ''; time++) if (await once(rate)) return true;
+      return this.cutShort === '' && once(rate);
+    };
+    return searchRate(probe, { ...usualSearch, ...search, startRate, isOver: () => this.cutShort !== '' });
   }
 
   /** Roughly what the server can answer in a second, so that the search begins near its end. */

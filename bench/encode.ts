@@ -6,9 +6,9 @@
  * Must not know connections.
  */
 import { Exit } from '../src/cli/exit.js';
+import { numberOf } from '../src/core/half.js';
 import { encodeRaw } from '../src/core/raw.js';
 import type { Tensor, TypedArray } from '../src/core/tensor.js';
-import { numberOf } from '../src/http/half.js';
 import type { Inputs } from './inputs.js';
 import { isGrpc, type Protocol } from './options.js';
 import type { Payload } from './target.js';

@@ -10,8 +10,8 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { Exit } from '../src/cli/exit.js';
+import { halfOf } from '../src/core/half.js';
 import { allocate, countOf, isDataType, shapeText, type Tensor, type TensorSpec } from '../src/core/tensor.js';
-import { halfOf } from '../src/http/half.js';
 import { parseCsv } from './csv.js';
 import { type Inputs, isBatched, namesOf } from './inputs.js';
 import type { ModelFacts } from './target.js';

@@ -8,8 +8,8 @@
  * Must not know files or protocols.
  */
 import { Exit } from '../src/cli/exit.js';
+import { halfOf } from '../src/core/half.js';
 import { allocate, bytesOf, countOf, type DataType, type Tensor, type TensorSpec } from '../src/core/tensor.js';
-import { halfOf } from '../src/http/half.js';
 import type { Random } from './chance.js';
 import type { ModelFacts } from './target.js';
 

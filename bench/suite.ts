@@ -14,6 +14,8 @@ import { runScenario } from './scenarios/frame.js';
 import { scenarios } from './scenarios/list.js';
 import { type Cell, cells, chosenCells } from './suite/cells.js';
 import { dieTogether } from './suite/children.js';
+import { curveText, runCurve } from './suite/curve.js';
+import { curveSvg } from './suite/curve-svg.js';
 import { benchDirectory, describeMachine } from './suite/machine.js';
 import { type Options, readOptions, usage } from './suite/options.js';
 import { judge } from './suite/promises.js';
@@ -21,31 +23,39 @@ import { reportOf } from './suite/report.js';
 import { mergeResults, type Results, readResults, writeResults } from './suite/results.js';
 import { type Plan, runCells } from './suite/run-cells.js';
 import { cellText, floorsText, gateText, promisesText, rowsTable } from './suite/tables.js';
-import { runVariants, type VariantTable, variantTables } from './suite/variants.js';
+import { featureVerdict, runVariants, type VariantTable, variantTables } from './suite/variants.js';
 import { hasWrk } from './suite/wrk.js';
 
 interface Work {
   readonly cells: readonly Cell[];
   readonly tables: readonly VariantTable[];
   readonly scenarios: readonly string[];
+  /** The curve of latency by load. */
+  readonly hasCurve: boolean;
 }
 
 /** @throws when a name of `--only` is none of ours */
-function chosen({ only, isQuick }: Options): Work {
+function chosen({ only, isQuick, isWrite }: Options): Work {
   const prefix = 'scenario:';
   const wanted = only.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
   const named = wanted.includes('all') ? scenarios.map(({ name }) => name) : wanted;
   const tables = variantTables.filter(({ name }) => only.includes(name));
-  const rest = only.filter((name) => !name.startsWith(prefix) && !tables.some((table) => table.name === name));
+  const rest = only.filter(
+    (name) => !name.startsWith(prefix) && name !== curve && !tables.some((table) => table.name === name),
+  );
   for (const name of named) {
     if (!scenarios.some((scenario) => scenario.name === name)) throw new Error(unknownText(`scenario:${name}`));
   }
   for (const name of rest) if (chosenCells([name], false).length === 0) throw new Error(unknownText(name));
-  return { cells: only.length > 0 && rest.length === 0 ? [] : chosenCells(rest, isQuick), tables, scenarios: named };
+  const cells = only.length > 0 && rest.length === 0 ? [] : chosenCells(rest, isQuick);
+  const hasCurve = only.length > 0 ? only.includes(curve) : isWrite;
+  return { cells, tables, scenarios: named, hasCurve };
 }
 
+const curve = 'curve';
+
 function unknownText(name: string): string {
-  const known = [...cells.map((cell) => cell.name), ...variantTables.map((table) => table.name)];
+  const known = [...cells.map((cell) => cell.name), ...variantTables.map((table) => table.name), curve];
   return `--only ${name}: there is no such part. Known: ${[...known, ...scenarios.map((one) => `scenario:${one.name}`)].join(', ')}`;
 }
 
@@ -80,7 +90,8 @@ async function main(options: Options): Promise<number> {
     const merged = mergeResults(stored, results);
     writeResults(join(benchDirectory, 'results.json'), merged);
     writeFileSync(join(benchDirectory, 'RESULTS.md'), reportOf(merged));
-    say('written: bench/RESULTS.md, bench/results.json');
+    if (found.curve !== undefined) writeFileSync(join(benchDirectory, 'curve.svg'), curveSvg(found.curve));
+    say(`written: bench/RESULTS.md, bench/results.json${found.curve === undefined ? '' : ', bench/curve.svg'}`);
   }
   return isGood ? 0 : 1;
 }
@@ -89,11 +100,15 @@ async function measureAll(work: Work, plan: Plan, { isQuick }: Options): Promise
   const { cells: measured, floors, failures } = await runCells(work.cells, plan);
   for (const cell of measured) say(`\n${cellText(cell)}`);
   if (floors.length > 0) say(`\n### The bare runtime, one thread\n\n${floorsText(floors)}`);
+  const drawn = work.hasCurve ? await runCurve(plan) : undefined;
+  if (drawn !== undefined) say(`\n### Latency by load\n\n${curveText(drawn)}`);
   const variants: Results['variants'] = [];
   for (const table of work.tables) variants.push(...(await runVariants(table, plan)));
   for (const { table, cell, rows } of variants) {
     say(`\n### ${table}: ${cell}\n\n${rowsTable(rows, Object.keys(rows[0]?.ratios ?? {})[0] ?? '')}`);
   }
+  const cost = featureVerdict(variants);
+  if (cost !== undefined) say(`\n${cost.text}`);
   const judged: Results['scenarios'] = [];
   for (const scenario of scenarios.filter(({ name }) => work.scenarios.includes(name))) {
     say(`\nscenario ${scenario.name}: ${scenario.promise}`);
@@ -108,6 +123,7 @@ async function measureAll(work: Work, plan: Plan, { isQuick }: Options): Promise
     floors,
     variants,
     scenarios: judged,
+    curve: drawn,
     failures,
   };
 }

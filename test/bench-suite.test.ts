@@ -3,15 +3,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { grpcMessage } from '../bench/suite/bodies.js';
 import { cells, chosenCells } from '../bench/suite/cells.js';
+import { curveText, ratesOf } from '../bench/suite/curve.js';
+import { curveSvg } from '../bench/suite/curve-svg.js';
 import { compare, isWorse } from '../bench/suite/gate.js';
 import { Connection } from '../bench/suite/grpc-connection.js';
 import type { Sample } from '../bench/suite/measure.js';
 import { meanBetween, parseMetrics, quantileBetween } from '../bench/suite/metrics-text.js';
 import { readOptions } from '../bench/suite/options.js';
 import { judge, promises } from '../bench/suite/promises.js';
-import { type CellResult, mergeResults, type Results, rowsOf } from '../bench/suite/results.js';
+import { type CellResult, type Curve, mergeResults, type Results, rowsOf } from '../bench/suite/results.js';
 import { quantile, ratiosOf, spreadOf } from '../bench/suite/statistics.js';
 import { short, table } from '../bench/suite/tables.js';
+import { featureVerdict } from '../bench/suite/variants.js';
 import { Rig } from './grpc-fixture.js';
 
 const sample = (rps: number): Sample => ({
@@ -184,4 +187,60 @@ test('the gRPC load tells a connection that is lost', async () => {
     new Connection({ ...options, now: () => 0, onAnswer: () => {}, onClose: resolve });
   });
   assert.equal(unanswered, 1);
+});
+
+const point = (rate: number, p99Us: number) => {
+  const spread = { median: p99Us, min: p99Us / 2, max: p99Us * 2 };
+  return { rate, p50Us: spread, p99Us: spread };
+};
+const curve: Curve = {
+  what: 'a <small> model',
+  series: [
+    { server: 'plain', capacity: 1000, points: [point(200, 1500), point(400, 90_000)] },
+    { server: 'sluice', capacity: 5000, points: [point(200, 1000), point(400, 1200), point(3000, 2000)] },
+  ],
+};
+
+test('the curve has rates for every server, the same for all and none close to another', () => {
+  // 1000 is a fifth of 5000, and too close to 900.
+  assert.deepEqual(ratesOf([1000, 5000]), [200, 400, 600, 750, 900, 2000, 3000, 3800, 4500]);
+  assert.deepEqual(ratesOf([5000, 1000, 1010]), ratesOf([1000, 5000]));
+});
+
+test('the picture of the curve holds every point, asks for nothing from outside and has colours for light and dark', () => {
+  const svg = curveSvg(curve);
+  // Two more dots are the legend's.
+  assert.equal(svg.match(/<circle/g)!.length, 5 + 2);
+  assert.match(svg, /p99 90\.0 ms at 400 requests per second/);
+  assert.match(svg, /prefers-color-scheme:dark/);
+  assert.match(svg, /a &#60;small&#62; model/);
+  assert.deepEqual(svg.match(/https?:[^"]*|<script|<image|@import|url\(/g), ['http://www.w3.org/2000/svg']);
+  assert.ok(svg.length < 20_000);
+});
+
+test('a rate that a server did not keep up with has no latency in the table', () => {
+  const [, , ...lines] = curveText(curve).split('\n');
+  assert.equal(lines.length, 3);
+  assert.match(lines[2]!, /^\| 3000 +\| +– \| +2\.00 \(1\.00–4\.00\) \|$/);
+});
+
+test('a stored curve stays until another is measured', () => {
+  const stored = { ...resultsOf(), curve };
+  assert.equal(mergeResults(stored, resultsOf()).curve, curve);
+  const fresh = { ...curve, what: 'another' };
+  assert.equal(mergeResults(stored, { ...resultsOf(), curve: fresh }).curve, fresh);
+});
+
+test('all features together may take 15 % of the minimal path and not more', () => {
+  const verdictAt = (rps: number) => {
+    const samples = new Map([
+      ['defaults', [sample(rps)]],
+      ['floor-minimal', [sample(1000)]],
+    ]);
+    const rows = rowsOf(samples, ['defaults', 'floor-minimal']);
+    return featureVerdict([{ table: 'features', cell: 'a', rows }]);
+  };
+  assert.equal(verdictAt(850)!.isMet, true);
+  assert.equal(verdictAt(849)!.isMet, false);
+  assert.equal(featureVerdict([]), undefined);
 });

@@ -25,13 +25,13 @@ export const usage = `Usage: npm run bench -- [options]
 Measures the gateway beside the floor and the baselines, in turns, and prints what it promised and what it did.
 
   --quick           fewer and shorter rounds, under 3 minutes
-  --only NAME,…     cells (a prefix will do), scenario:NAME, scenario:all, processes, features
+  --only NAME,…     cells (a prefix will do), scenario:NAME, scenario:all, processes, features, curve
   --rounds N        rounds for each cell (5; quick 3)
   --seconds S       seconds of load for each server and round (2; quick 1)
   --against URL     also measure this V2 server, http://host:port; it must have the models small, mid and large
   --against-grpc A  its gRPC address, host:port
   --gate            compare with bench/results.json and fail beyond the noise
-  --write           write bench/RESULTS.md and bench/results.json
+  --write           write bench/RESULTS.md, bench/results.json and bench/curve.svg
   --help            this text
 `;
 

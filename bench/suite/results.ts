@@ -34,6 +34,19 @@ const cell = z.object({
   lagP99Ms: figure,
 });
 
+/** Latency by load: how each server answers at rates that it is not asked about but given. */
+const curve = z.object({
+  what: z.string(),
+  series: z.array(
+    z.object({
+      server: z.string(),
+      /** Most that it answers in a closed loop of the same generator. */
+      capacity: z.number(),
+      points: z.array(z.object({ rate: z.number(), p50Us: spread, p99Us: spread })),
+    }),
+  ),
+});
+
 const results = z.object({
   machine: z.record(z.string(), z.string()),
   settings: z.object({ rounds: z.number(), seconds: z.number(), generator: z.string() }),
@@ -43,11 +56,13 @@ const results = z.object({
   /** Gateways with other settings, beside each other. */
   variants: z.array(z.object({ table: z.string(), cell: z.string(), rows: z.array(row) })),
   scenarios: z.array(z.object({ name: z.string(), promise: z.string(), isMet: z.boolean(), found: z.string() })),
+  curve: curve.optional(),
 });
 
 export type Row = z.output<typeof row>;
 export type CellResult = z.output<typeof cell>;
 export type Metric = keyof z.output<typeof metrics>;
+export type Curve = z.output<typeof curve>;
 export type Results = z.output<typeof results>;
 
 /** Ratios are to each of `bases` that was measured. */
@@ -107,5 +122,6 @@ export function mergeResults(stored: Results | undefined, found: Results): Resul
     floors: merged(stored.floors, found.floors, ({ model, rows }) => `${model} ${rows}`),
     variants: merged(stored.variants, found.variants, ({ table, cell: name }) => `${table} ${name}`),
     scenarios: merged(stored.scenarios, found.scenarios, ({ name }) => name),
+    curve: found.curve ?? stored.curve,
   };
 }

@@ -10,7 +10,7 @@ import { end, start } from './children.js';
 import { readMetrics } from './metrics-text.js';
 import type { Model } from './models.js';
 
-export const baselines = ['plain', 'fastify', 'cluster', 'floor-echo'] as const;
+export const baselines = ['plain', 'fastify', 'cluster', 'floor-echo', 'floor-minimal'] as const;
 export type Baseline = (typeof baselines)[number];
 export type ServerName = Baseline | 'sluice' | 'against';
 
@@ -51,9 +51,15 @@ export function lineOf<T>(child: ChildProcess, what: string, match: (line: strin
   });
 }
 
+/** Why it did not start: of all that it said before it ended, its complaint. */
+export function reasonIn(said: string): string {
+  const complaint = /^.*?sluice: (.*)$/m.exec(said)?.[1];
+  return (complaint ?? said.split('\n')[0]!).slice(0, 300);
+}
+
 /**
  * One of the programs in `bench/baselines`, which say `listening <port>`.
- * @param processes how many the gateway has; only the floor takes as many, the baselines are what their names say
+ * @param processes how many the gateway has; only the floors take as many, the baselines are what their names say
  */
 export async function startBaseline(name: Baseline, model: Model, processes: number): Promise<Server> {
   const program = fileURLToPath(new URL(`../baselines/${name}.js`, import.meta.url));
