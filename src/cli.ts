@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * The command line: argv → serve | check | config | models | infer | bench.
+ * The command line: argv → serve | check | config | models | infer | bench | tune.
  *
  *   argv ─▶ commander ─▶ flags + environment + file ─▶ Config ─▶ control (serve, check)
- *                   └──▶ HTTP to a running gateway              (models, infer)
+ *                   └──▶ HTTP to a running gateway              (models, plan, apply, history, infer)
  *
  * Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration. Errors are lines on stderr, never stacks.
  * What serves is imported only by the commands that serve, so that the others start in a moment.
@@ -13,10 +13,11 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from '../bench/command.js';
+import { addTuneCommand } from '../bench/tune/command.js';
 import { Exit } from './cli/exit.js';
 import { addConfigFlags, configOf, sourcesOf } from './cli/flags.js';
 import { showInference } from './cli/infer.js';
-import { showModels } from './cli/models.js';
+import { addModelCommands } from './cli/model-commands.js';
 import { printConfig, printOptions } from './cli/print.js';
 import { harmless } from './cli/text.js';
 import { unknownFlag } from './config/complaint.js';
@@ -56,12 +57,6 @@ Examples:
 Examples:
   $ sluice config options
   $ sluice config options timeout`,
-  models: `
-Asks the control port, which only this machine reaches unless it was configured otherwise.
-
-Examples:
-  $ sluice models
-  $ SLUICE_ADMIN_TOKEN=… sluice models --url http://gateway:8002`,
   infer: `
 The file is a V2 request: {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 64], "data": [0, 0, 3, …]}]}
 Names, datatypes and shapes are shown by "sluice models".
@@ -84,8 +79,12 @@ function packageVersion(): string {
 async function serve(_: unknown, command: Command): Promise<void> {
   const { config } = configOf(command, process.env);
   const { runControl } = await import('./control.js');
+  const again = {
+    read: () => configOf(command, process.env).config,
+    file: sourcesOf(command, process.env).file?.name,
+  };
   // What control opened is closed when it returns; a handle that a library forgot must not keep the process.
-  process.exit(await runControl(config));
+  process.exit(await runControl(config, again));
 }
 
 async function check(_: unknown, command: Command): Promise<void> {
@@ -141,15 +140,9 @@ function buildProgram(): Command {
     .action((text: string) => write(printOptions(text)));
 
   addBenchCommand(program);
+  addTuneCommand(program);
 
-  program
-    .command('models')
-    .description('List what a running gateway serves.')
-    .option('--url <url>', 'Address of the control port.', 'http://127.0.0.1:8002')
-    .addHelpText('after', examples.models)
-    .action(async ({ url }: { url: string }) =>
-      write(await showModels({ url, token: process.env.SLUICE_ADMIN_TOKEN })),
-    );
+  addModelCommands(program, process.env, write);
 
   program
     .command('infer')

@@ -9,48 +9,58 @@
  *
  * Must not know any rule: rules live in the rooms.
  */
-import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { readFileSync, watchFile } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Admin } from './admin/api.js';
 import { exactJson } from './admin/json.js';
 import { createMetricsRoom, type MetricsRoom } from './admin/metrics.js';
+import type { Operation } from './admin/operations.js';
 import { LogRoom, type LogSettings, TraceRoom } from './admin/settings.js';
 import { StatisticsRoom } from './admin/statistics.js';
-import { overridden, settled, specDefaultsOf } from './config/derived.js';
+import { settled } from './config/derived.js';
 import type { Config } from './config/schema.js';
+import { modelProblems, noModels, type Problem } from './control/check.js';
+import { ControlCounts } from './control/counts.js';
+import { Hooks } from './control/hooks.js';
+import { operate, servedListing } from './control/operations.js';
+import { registryFamilies } from './control/registry-families.js';
+import { degradation, openRegistryRoom, type RegistryRoom } from './control/registry-room.js';
+import { type LiveConfig, Reload } from './control/reload.js';
 import { GatewayError } from './core/errors.js';
-import type { ServedVersion } from './core/listing.js';
-import { nameOf, type VersionId } from './core/model.js';
+import type { ServedListing } from './core/listing.js';
+import { nameOf } from './core/model.js';
 import type { RelayCall } from './core/relay.js';
 import { emptyTable, type RouteTable } from './core/route.js';
 import type { Family } from './core/series.js';
-import { shapeText, type TensorSpec } from './core/tensor.js';
 import { listenNode } from './http/node.js';
 import { statusOf } from './http/status.js';
 import type { Listening } from './ipc.js';
 import { createLog, type Log } from './log.js';
 import { Admission } from './registry/admission.js';
-import { Registry, type StateChange } from './registry/registry.js';
-import { Repository, type Trial, type TrialVerdict } from './registry/repository.js';
+import type { Registry, StateChange } from './registry/registry.js';
+import type { Trial, TrialVerdict } from './registry/repository.js';
+import { BlameBook } from './supervisor/blame.js';
 import { Fleet, type FleetEvent } from './supervisor/fleet.js';
 import { probePort } from './supervisor/ports.js';
-
-/** What `sluice check` found, and where. */
-export interface Problem {
-  readonly where: string;
-  readonly message: string;
-}
 
 const now = () => performance.now();
 const packageVersion: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
+/** Where the configuration came from, to be looked at again. */
+export interface Rereading {
+  readonly read: () => Config;
+  /** Undefined when there is no file. */
+  readonly file: string | undefined;
+}
+
 /**
- * Serves until a signal says stop.
+ * Serves until a signal says stop; SIGHUP and a changed file have the configuration read again.
  * @returns the exit code of the process
  */
-export async function runControl(config: Config): Promise<number> {
+export async function runControl(config: Config, again: Rereading): Promise<number> {
   try {
-    return await new Control(await withPorts(settled(config, availableParallelism()))).run();
+    return await new Control(await withPorts(settled(config, availableParallelism())), again).run();
   } catch (error) {
     process.stderr.write(`sluice: ${(error as Error).message}\n`);
     return 1;
@@ -72,33 +82,18 @@ async function withPorts(config: Config): Promise<Config> {
 
 /** Tries every model that `config` would serve. @returns one problem for each that would not be */
 export async function checkModels(config: Config): Promise<Problem[]> {
-  const problems: Problem[] = [];
   const admission = admissionOf(config);
-  const repository = repositoryOf(settled(config, availableParallelism()), admission, {
-    warn: () => {},
-    ignored: () => {},
-  });
   try {
-    const models = await repository.list();
-    if (models.length === 0) problems.push({ where: config.models.path, message: noModels });
-    for (const { name, wanted } of models) {
-      for (const { version } of wanted) {
-        await repository
-          .admit({ model: name, version })
-          .catch((error: Error) => problems.push({ where: nameOf({ model: name, version }), message: error.message }));
-      }
-    }
-  } catch (error) {
-    problems.push({ where: config.models.path, message: (error as Error).message });
+    const cores = availableParallelism();
+    return await modelProblems({ config, cores, admission, now, epochNow: Date.now, random: Math.random });
   } finally {
     admission.close();
   }
-  return problems;
 }
 
 const progressMs = 1000;
-const noModels = 'no models found, expected <model>/<version>/model.onnx or a bare model.onnx';
-
+const configLookMs = 1000;
+const blameWindowMs = 600_000;
 function admissionOf(config: Config): Admission<Trial, TrialVerdict> {
   process.env.ORT_DISABLE_TELEMETRY = '1';
   return new Admission({
@@ -108,40 +103,24 @@ function admissionOf(config: Config): Admission<Trial, TrialVerdict> {
   });
 }
 
-function repositoryOf(
-  config: Config,
-  admission: Admission<Trial, TrialVerdict>,
-  tell: { readonly warn: (id: VersionId, warning: string) => void; readonly ignored: (what: string) => void },
-): Repository {
-  const { models } = config;
-  return new Repository({
-    path: models.path,
-    bareName: models.name,
-    defaultVersionPolicy: models.version_policy,
-    versionPolicyOf: (model) => config.model_overrides[model]?.version_policy,
-    defaults: specDefaultsOf(config),
-    override: (spec) => overridden(spec, config),
-    trial: (trial) => admission.admit(trial),
-    ...tell,
-  });
-}
-
 class Control {
   readonly #config: Config;
   readonly #log: Log;
   readonly #admission: Admission<Trial, TrialVerdict>;
-  readonly #registry: Registry;
+  #room: RegistryRoom | undefined;
   readonly #fleet: Fleet;
   readonly #metrics: MetricsRoom;
   readonly #statistics = new StatisticsRoom();
   readonly #logging: LogRoom;
   readonly #tracing = new TraceRoom(() => {});
-  readonly #counts = {
-    swaps: 0,
-    restarts: new Map<string, number>(),
-    loads: new Map<string, number>(),
-    failures: new Map<string, number>(),
-  };
+  readonly #counts = new ControlCounts();
+  readonly #hooks: Hooks;
+  readonly #blames = new BlameBook({
+    windowMs: blameWindowMs,
+    blamesMax: 2,
+    now,
+    publishedAt: (id) => this.#room?.publishedAt(id) ?? 0,
+  });
   /** Versions on their way, each with what says so. */
   readonly #loading = new Map<string, NodeJS.Timeout>();
   #table: RouteTable = emptyTable;
@@ -149,19 +128,23 @@ class Control {
   #stopped: ((code: number) => void) | undefined;
   #isStopping = false;
 
-  constructor(config: Config) {
+  readonly #live: LiveConfig;
+  readonly #again: Rereading;
+  #reload: Reload | undefined;
+
+  constructor(config: Config, again: Rereading) {
     this.#config = config;
+    this.#live = { current: config };
+    this.#again = again;
+    this.#hooks = new Hooks(config, this.#counts, Date.now);
     this.#log = createLog({ level: config.log.level, format: config.log.format, name: 'control' });
     this.#metrics = createMetricsRoom({ seriesMax: config.metrics.series_max });
     this.#logging = new LogRoom(config.log.level === 'debug' ? 1 : 0, (settings) => this.#onLogging(settings));
     this.#admission = admissionOf(config);
-    const repository = repositoryOf(config, this.#admission, {
-      warn: (id, warning) => this.#log.warn('model.warning', { model: nameOf(id), warning }),
-      ignored: (what) => this.#log.debug('models.ignored', { what }),
-    });
     this.#fleet = new Fleet({
       entry: new URL('./gateway.js', import.meta.url),
       processes: config.gateway.processes,
+      marksFile: (life) => join(tmpdir(), `sluice-${process.pid}-${life}.marks`),
       semiSpaceMib: config.gateway.semi_space_mib,
       config,
       package: packageVersion,
@@ -172,22 +155,10 @@ class Control {
       answer: (call) => this.#relay(call),
       onEvent: (event) => this.#onFleet(event),
     });
-    this.#registry = new Registry({
-      policy: config.models.load,
-      list: () => repository.list(),
-      look: (model) => repository.look(model),
-      admit: (id, text) => repository.admit(id, text),
-      open: (spec) => this.#fleet.open(spec),
-      drain: (id) => this.#fleet.drain(id),
-      publish: (table) => {
-        this.#table = table;
-        return this.#fleet.route(table);
-      },
-      observe: (change) => this.#onState(change),
-      now,
-      lazy: { openMax: config.models.lazy.max_open, bytesMax: config.models.lazy.max_bytes },
-      readiness: config.readiness.models,
-    });
+  }
+
+  get #registry(): Registry {
+    return this.#opened.registry;
   }
 
   async run(): Promise<number> {
@@ -207,15 +178,69 @@ class Control {
   async #start(): Promise<void> {
     const startedAt = now();
     this.#checkCores();
+    this.#room = await this.#openRegistry();
+    this.#reload = this.#reloadOf(this.#room);
     this.#fleet.start();
     await this.#fleet.started();
+    await this.#room.supply.start();
     await this.#registry.start();
+    await this.#registry.degrade(degradation(this.#room.supply));
     this.#checkServed();
     await this.#openAdmin();
     this.#fleet.listen();
+    this.#watchConfig();
     this.#log.info('started', {
       models: Object.keys(this.#table.routes).length,
       tookMs: Math.round(now() - startedAt),
+    });
+  }
+
+  #reloadOf(room: RegistryRoom): Reload {
+    return new Reload({
+      live: this.#live,
+      read: () => settled(this.#again.read(), availableParallelism()),
+      audit: room.audit,
+      log: this.#log,
+      foresee: (next) => room.foresee(next),
+      takeUp: async (before) => {
+        this.#onLogging({
+          ...this.#logging.settings(),
+          log_verbose_level: this.#live.current.log.level === 'debug' ? 1 : 0,
+        });
+        await room.takeUp(before);
+      },
+    });
+  }
+
+  /** SIGHUP and a changed file mean: read it again. What is wrong is said in the log and in the audit log. */
+  #watchConfig(): void {
+    const apply = (actor: string) => void this.#reload!.apply(actor).catch(() => {});
+    process.on('SIGHUP', () => apply('system:sighup'));
+    const { file } = this.#again;
+    if (file !== undefined) watchFile(file, { interval: configLookMs, persistent: false }, () => apply('system:file'));
+  }
+
+  #openRegistry(): Promise<RegistryRoom> {
+    return openRegistryRoom({
+      live: this.#live,
+      log: this.#log,
+      counts: this.#counts,
+      admission: this.#admission,
+      open: (spec) => this.#fleet.open(spec),
+      drain: (id) => this.#fleet.drain(id),
+      publish: (table) => {
+        this.#table = table;
+        return this.#fleet.route(table);
+      },
+      observe: (change) => this.#onState(change),
+      now,
+      epochNow: Date.now,
+      cpuMs: () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1000;
+      },
+      random: Math.random,
+      environment: process.env,
     });
   }
 
@@ -252,12 +277,16 @@ class Control {
       state: () => this.#table,
       served: () => this.#served(),
       relay: (call) => this.#relay(call),
+      operate: (operation) => this.#operate(operation),
+      hook: async (segments, header, body) => this.#hook(segments, header, body),
       jsonText: exactJson,
       statusOf,
     });
     const door = await listenNode(
       (request) => {
-        const asked = { method: request.method, path: request.path, authorization: request.header('authorization') };
+        const { method, path, query } = request;
+        const header = (name: string) => request.header(name);
+        const asked = { method, path, query, header, authorization: header('authorization') };
         const refusal = admin.refusal(asked);
         if (refusal !== undefined) return responseOf(refusal);
         return {
@@ -280,18 +309,28 @@ class Control {
     this.#log.info('listening', { admin: `http://${options.host}:${door.port}` });
   }
 
-  #served(): ServedVersion[] {
-    const text = ({ name, datatype, shape }: TensorSpec) => `${name} ${datatype} ${shapeText(shape)}`;
-    return Array.from(this.#registry.records(), ({ id, state, reason, spec }) => ({
-      model: id.model,
-      version: id.version,
-      state,
-      reason,
-      isDefault: this.#table.routes[id.model]?.champion === id.version,
-      inputs: spec?.signature.inputs.map(text) ?? [],
-      outputs: spec?.signature.outputs.map(text) ?? [],
-      maxBatchSize: spec?.batch.rowsMax ?? 0,
-    }));
+  #operate(operation: Operation): Promise<unknown> {
+    return operate(operation, {
+      room: this.#opened,
+      counts: this.#counts,
+      reload: this.#reload!,
+      actor: this.#config.admin.token === '' ? 'operator:loopback' : 'operator:token',
+    });
+  }
+
+  get #opened(): RegistryRoom {
+    if (this.#room === undefined) throw new GatewayError('UNAVAILABLE', 'the server is starting');
+    return this.#room;
+  }
+
+  #hook(segments: readonly string[], header: (name: string) => string | undefined, body: Uint8Array): unknown {
+    const { source } = this.#hooks.hear(segments, header, body);
+    if (!this.#opened.supply.hint(source)) throw new GatewayError('NOT_FOUND', `there is no source '${source}'`);
+    return { source };
+  }
+
+  #served(): ServedListing {
+    return servedListing(this.#opened);
   }
 
   async #relay(call: RelayCall): Promise<unknown> {
@@ -303,11 +342,15 @@ class Control {
         await this.#fleet.refresh();
         return this.#statistics.answer(versions);
       }
-      case 'load':
+      case 'load': {
         this.#checkExplicit();
-        return this.#registry.load(call.model, configOf(call.parameters));
+        const config = configOf(call.parameters);
+        await this.#opened.audit.append('load', call.model, config === undefined ? {} : { config }, 'operator:v2');
+        return this.#registry.load(call.model, config);
+      }
       case 'unload':
         this.#checkExplicit();
+        await this.#opened.audit.append('unload', call.model, {}, 'operator:v2');
         return this.#registry.unload(call.model);
       case 'want':
         return this.#registry.want({ model: call.model, version: call.version });
@@ -348,12 +391,6 @@ class Control {
       http_engine: this.#listening?.httpEngine ?? '',
       onnxruntime: this.#listening?.onnxruntime ?? '',
     };
-    const counted = (name: string, help: string, label: string, counts: ReadonlyMap<string, number>): Family => ({
-      name,
-      help,
-      type: 'counter',
-      series: Array.from(counts, ([value, count]) => ({ labels: { [label]: value }, value: count })),
-    });
     return [
       { name: 'sluice_build_info', help: 'What runs here.', type: 'gauge', series: [{ labels: info, value: 1 }] },
       {
@@ -362,20 +399,8 @@ class Control {
         type: 'gauge',
         series: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
       },
-      {
-        name: 'sluice_model_state',
-        help: '1 for the state that a version is in.',
-        type: 'gauge',
-        series: Array.from(this.#registry.records(), ({ id, state }) => ({ labels: { ...id, state }, value: 1 })),
-      },
-      counted(
-        'sluice_process_restarts_total',
-        'Gateway processes that ended unasked, by reason.',
-        'reason',
-        this.#counts.restarts,
-      ),
-      counted('sluice_model_loads_total', 'Versions that became ready, by model.', 'model', this.#counts.loads),
-      counted('sluice_model_load_failures_total', 'Versions that did not, by state.', 'reason', this.#counts.failures),
+      ...registryFamilies(this.#opened),
+      ...this.#counts.families(),
     ];
   }
 
@@ -383,10 +408,10 @@ class Control {
     this.#watchLoad(nameOf(id), to);
     const fields = { model: nameOf(id), ...(reason === '' ? {} : { reason }), tookMs: Math.round(tookMs) };
     if (to === 'refused' || to === 'failed') {
-      count(this.#counts.failures, to);
+      this.#counts.loadFailures.add([to]);
       this.#log.error(`model.${to}`, fields);
     } else if (to === 'ready') {
-      count(this.#counts.loads, id.model);
+      this.#counts.loads.add([id.model]);
       this.#log.info('model.ready', fields);
     } else this.#log.debug('model.state', { ...fields, from, to });
   }
@@ -413,13 +438,15 @@ class Control {
       case 'ready':
         return this.#onReady(event);
       case 'overdue':
-        return this.#log.error('run.overdue', { process: event.process, model: nameOf(event.version) });
+        this.#log.error('run.overdue', { process: event.process, model: nameOf(event.version) });
+        return this.#opened.blame(this.#blames.hung(event.version));
       case 'cannotListen':
         process.stderr.write(`sluice: ${event.message}\n`);
         return void this.#end(1);
       case 'exit': {
+        if (event.suspects !== undefined) this.#room?.blame(this.#blames.crashed(event.suspects));
         if (event.restartMs === undefined) return;
-        count(this.#counts.restarts, event.reason);
+        this.#counts.restarts.add([event.reason]);
         const { process: number, pid, reason, restartMs } = event;
         return this.#log.error('gateway.exit', {
           process: number,
@@ -466,14 +493,11 @@ class Control {
     const { drain_delay_ms, drain_timeout_ms } = this.#config;
     await this.#fleet.stop(code === 0 ? drain_delay_ms : 0, drain_timeout_ms);
     this.#admission.close();
+    await this.#room?.close();
     this.#log.info('stopped', { code });
     this.#log.flush();
     this.#stopped?.(code);
   }
-}
-
-function count(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
 /** The only load parameter there is so far. @throws INVALID_ARGUMENT, PERMISSION_DENIED */

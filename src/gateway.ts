@@ -22,6 +22,7 @@ import type { RelayCall } from './core/relay.js';
 import { createRequestIds } from './core/request-id.js';
 import type { Family } from './core/series.js';
 import { Cores } from './engine/cores.js';
+import { Marks } from './engine/marks.js';
 import { loadRuntime } from './engine/session.js';
 import { openVersion } from './engine/version.js';
 import { type GrpcDoor, listenGrpc } from './grpc/server.js';
@@ -93,6 +94,7 @@ class Gateway {
   readonly #metrics = createMetrics(Date.now);
   readonly #lag = watchLoop('main', 20, now);
   readonly #cores: Cores;
+  readonly #marks: Marks;
   readonly #router: Router;
   readonly #plane: DataPlane;
   /** Versions that are opening, by name: a drain waits for them. */
@@ -101,11 +103,17 @@ class Gateway {
   #grpc: GrpcDoor | undefined;
   #isDraining = false;
 
-  constructor(config: Config, number: number, packageVersion: string, control: Control) {
+  constructor(
+    config: Config,
+    setup: { readonly number: number; readonly package: string; readonly marks: string },
+    control: Control,
+  ) {
+    const { number } = setup;
     this.#config = config;
     this.#number = number;
     this.#control = control;
     this.#log = createLog({ level: config.log.level, format: config.log.format, name: `gateway-${number}` });
+    this.#marks = new Marks(setup.marks);
     this.#cores = new Cores(Math.max(1, Math.floor(availableParallelism() / config.gateway.processes)));
     const observe = fanOut([this.#metrics.observe]);
     this.#router = new Router({
@@ -113,7 +121,7 @@ class Gateway {
       now,
       want: async ({ model, version }) => void (await control.ask({ call: 'want', model, version })),
     });
-    this.#plane = this.#planeOf({ name: config.server.name, version: packageVersion, extensions });
+    this.#plane = this.#planeOf({ name: config.server.name, version: setup.package, extensions });
   }
 
   #planeOf(server: ServerMetadata): DataPlane {
@@ -177,6 +185,7 @@ class Gateway {
       inlineRunUsMax: engine.inline_run_us,
       hardRunTimeoutMs: engine.hard_run_timeout_ms,
       priorityAgingMs: batching.priority_aging_ms,
+      marks: this.#marks,
       onOverdue: (id) => this.#control.send({ kind: 'overdue', id }),
     }).then(
       (version) => {
@@ -303,7 +312,8 @@ function main(): void {
   loadRuntime();
   process.on('message', (message: ToGateway) => {
     if (message.kind === 'configure') {
-      gateway = new Gateway(message.config as Config, message.process, message.package, control);
+      const { process: number, package: version, marks } = message;
+      gateway = new Gateway(message.config as Config, { number, package: version, marks }, control);
     } else if (message.kind === 'answer') control.answer(message);
     else gateway?.obey(message);
   });

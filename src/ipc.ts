@@ -31,7 +31,14 @@ export interface Failure {
 }
 
 export type ToGateway =
-  | { readonly kind: 'configure'; readonly config: unknown; readonly process: number; readonly package: string }
+  | {
+      readonly kind: 'configure';
+      readonly config: unknown;
+      readonly process: number;
+      readonly package: string;
+      /** Where to say what runs. */
+      readonly marks: string;
+    }
   | { readonly kind: 'open'; readonly spec: VersionSpec }
   | { readonly kind: 'drain'; readonly id: VersionId }
   | { readonly kind: 'route'; readonly table: RouteTable }

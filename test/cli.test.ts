@@ -200,6 +200,9 @@ const served = {
       inputs: ['image FP32 [-1,64]'],
       outputs: ['label INT64 [-1]'],
       maxBatchSize: 32,
+      source: 'local',
+      sha256: '0123456789abcdef',
+      labels: ['champion'],
     },
     {
       model: 'broken',
@@ -210,7 +213,14 @@ const served = {
       inputs: [],
       outputs: [],
       maxBatchSize: 0,
+      source: 'local',
+      sha256: '',
+      labels: [],
     },
+  ],
+  sources: [
+    { name: 'local', type: 'directory', isUp: true, reason: '', lastSuccess: '2026-01-01T00:00:00.000Z' },
+    { name: 'mlflow', type: 'mlflow', isUp: false, reason: 'refused', lastSuccess: '2026-01-01T00:00:00.000Z' },
   ],
 };
 
@@ -219,10 +229,17 @@ test('models shows a table of what the control port tells', async () => {
   const { code, out } = await run(['models', '--url', `${url}/`], { SLUICE_ADMIN_TOKEN: 'token-of-the-operator' });
   assert.equal(code, 0);
   const lines = out.trimEnd().split('\n');
-  assert.equal(lines.length, 3);
-  assert.match(lines[0]!, /^NAME +VERSION +STATE +DEFAULT +BATCH +INPUTS → OUTPUTS +REASON$/);
-  assert.match(lines[1]!, /^digits +2 +READY +yes +32 +image FP32 \[-1,64\] → label INT64 \[-1\]$/);
-  assert.match(lines[2]!, /^broken +1 +UNAVAILABLE +not\?ONNX \?\[31m$/);
+  assert.equal(lines.length, 4);
+  assert.match(lines[0]!, /^NAME +VERSION +STATE +DEFAULT +BATCH +INPUTS → OUTPUTS +SOURCE +DIGEST +REASON$/);
+  assert.match(
+    lines[1]!,
+    /^digits +2 +READY +yes +32 +image FP32 \[-1,64\] → label INT64 \[-1\] +local +0123456789ab$/,
+  );
+  assert.match(lines[2]!, /^broken +1 +UNAVAILABLE +local +not\?ONNX \?\[31m$/);
+  assert.match(
+    lines[3]!,
+    /^source mlflow \(mlflow\) does not answer: refused; it last answered at 2026-01-01T00:00:00.000Z$/,
+  );
   assert.deepEqual(asked, [
     { method: 'GET', url: '/admin/models', authorization: 'Bearer token-of-the-operator', body: '' },
   ]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { halfOf, numberOf } from '../src/http/half.js';
+import { halfOf, numberOf } from '../src/core/half.js';
 import { JsonReader } from '../src/http/json-reader.js';
 import { booleansText, floatsText, integersText, jsonText, quoted, stringsText } from '../src/http/json-writer.js';
 

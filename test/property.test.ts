@@ -13,6 +13,7 @@ import { Cancellation, type InferenceReply, type InferenceRequest } from '../src
 import type { Signature, VersionSpec } from '../src/core/model.js';
 import type { DataType, Tensor, TensorData, TensorSpec } from '../src/core/tensor.js';
 import { Cores } from '../src/engine/cores.js';
+import { Marks } from '../src/engine/marks.js';
 import { type OpenVersion, openVersion } from '../src/engine/version.js';
 import { addSub, divInt, identity, pseudoRandom, twoDynamicDims } from './fixtures.js';
 import { freshDirectory } from './system/server.js';
@@ -255,6 +256,7 @@ for (const [index, subject] of subjects.entries()) {
       inlineRunUsMax: subject.lane === 'inline' ? 1e6 : 0,
       hardRunTimeoutMs: 60_000,
       priorityAgingMs: 500,
+      marks: new Marks(undefined),
       onOverdue: () => assert.fail('a run was overdue'),
     });
     const plans = Array.from({ length: requestCount }, () => planOf(subject, random));

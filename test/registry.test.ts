@@ -4,19 +4,28 @@ import { test } from 'node:test';
 import { GatewayError } from '../src/core/errors.js';
 import { nameOf, type VersionSpec } from '../src/core/model.js';
 import type { RouteTable } from '../src/core/route.js';
-import { type OfferedModel, Registry, type RegistryOptions } from '../src/registry/registry.js';
+import type { OfferedModel } from '../src/registry/catalogue.js';
+import { type Publication, Registry, type RegistryOptions } from '../src/registry/registry.js';
+import { noFacts } from '../src/registry/source.js';
+
+const versionsOf = (versions: readonly string[]) =>
+  versions.map((version) => ({ version, bytes: 10, revision: `r${version}`, facts: noFacts }));
 
 const offer = (name: string, ...versions: string[]): OfferedModel => ({
   name,
-  wanted: versions.map((version) => ({ version, bytes: 10 })),
+  source: 'local',
+  wanted: versionsOf(versions),
+  known: versionsOf(versions),
+  aliases: {},
 });
 
 function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {}) {
   const log: string[] = [];
   const tables: RouteTable[] = [];
+  const published: Publication[] = [];
   const registry = new Registry({
     policy: 'eager',
-    list: async () => models,
+    list: () => models,
     look: async (name) => models.find((model) => model.name === name),
     admit: async (id) => {
       log.push(`admit ${nameOf(id)}`);
@@ -25,14 +34,21 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
     open: async ({ id }) => void log.push(`open ${nameOf(id)}`),
     drain: async (id) => void log.push(`drain ${nameOf(id)}`),
     publish: async (table) => void tables.push(table),
+    record: async (publication) => void published.push(publication),
+    remember: async () => {},
+    remembered: {},
+    breaches: () => [],
     observe: () => {},
     now: () => 0,
+    retriesMax: 0,
+    retryMs: 1,
+    keepPreviousMs: () => 0,
     lazy: { openMax: 2, bytesMax: 1000 },
-    readiness: 'all',
+    readiness: () => 'all',
     ...change,
   });
   const last = () => tables.at(-1)!;
-  return { registry, log, tables, last };
+  return { registry, log, tables, last, published };
 }
 
 test('eager: every wanted version is admitted, opened, and answers; the highest is the champion', async () => {
@@ -66,7 +82,7 @@ test('a version that is refused is listed with its reason, the others are served
 
 test('readiness may depend on named models only', async () => {
   const { registry, last } = registryOf([offer('good', '1'), offer('bad', '1')], {
-    readiness: ['good'],
+    readiness: () => ['good'],
     open: async ({ id }) => {
       if (id.model === 'bad') throw new Error('boom');
     },

@@ -11,15 +11,22 @@ import { freshDirectory } from './system/server.js';
 
 function repositoryOf(path: string): Repository {
   return new Repository({
-    path,
-    bareName: 'model',
-    versionPolicyOf: () => undefined,
-    defaultVersionPolicy: 'all',
+    bring: async ({ model, version }) => ({
+      directory: join(path, model, version),
+      besides: [],
+      config: undefined,
+      artifact: undefined,
+    }),
     defaults: specDefaultsOf(settled(loadConfig({}).config, 2)),
     override: (spec) => spec,
-    trial: async () => ({ ok: true, notBatched: undefined, runTimes: [] }),
+    trial: async () => ({
+      ok: true,
+      notBatched: undefined,
+      runTimes: [],
+      record: { fingerprint: '', outputsSha256: [] },
+    }),
+    records: { get: () => undefined, put: async () => {} },
     warn: () => {},
-    ignored: () => {},
   });
 }
 
@@ -27,9 +34,9 @@ test('a manifest that is there but cannot be read refuses the version; none at a
   const path = writeRepository(freshDirectory(context), { without: identity(), unreadable: identity() });
   mkdirSync(join(path, 'unreadable', '1', 'manifest.json'));
   const repository = repositoryOf(path);
-  await repository.list();
-  assert.equal((await repository.admit({ model: 'without', version: '1' })).id.model, 'without');
-  await assert.rejects(repository.admit({ model: 'unreadable', version: '1' }), {
+  const how = { config: undefined, onStored: () => {} };
+  assert.equal((await repository.admit({ model: 'without', version: '1' }, how)).id.model, 'without');
+  await assert.rejects(repository.admit({ model: 'unreadable', version: '1' }, how), {
     code: 'FAILED_PRECONDITION',
     message: 'manifest.json cannot be read: EISDIR',
   });

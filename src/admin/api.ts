@@ -4,15 +4,21 @@
  * Must not know sockets, the registry or processes: it is given functions.
  */
 import { type Code, GatewayError, invalid } from '../core/errors.js';
-import type { ServedVersion } from '../core/listing.js';
+import type { ServedListing } from '../core/listing.js';
 import { isChange, type RelayCall, relayOf } from '../core/relay.js';
 import { mayPass } from './auth.js';
+import { type Operation, operationOf } from './operations.js';
 
 export interface AdminRequest {
   readonly method: string;
   /** Raw, without the query. */
   readonly path: string;
+  readonly query?: string;
   readonly authorization: string | undefined;
+}
+
+export interface AdminCaller extends AdminRequest {
+  readonly header: (name: string) => string | undefined;
 }
 
 export interface AdminReply {
@@ -28,8 +34,15 @@ export interface AdminOptions {
   readonly isMetricsOpen: boolean;
   readonly metrics: () => Promise<string>;
   readonly state: () => { readonly isReady: boolean; readonly reason: string };
-  readonly served: () => readonly ServedVersion[];
+  readonly served: () => ServedListing;
   readonly relay: (call: RelayCall) => Promise<unknown>;
+  readonly operate: (operation: Operation) => Promise<unknown>;
+  /** A source says that something has changed; what it says is checked by its own secret. */
+  readonly hook: (
+    segments: readonly string[],
+    headers: (name: string) => string | undefined,
+    body: Uint8Array,
+  ) => Promise<unknown>;
   readonly jsonText: (value: unknown) => string;
   readonly statusOf: Readonly<Record<Code, number>>;
 }
@@ -48,7 +61,8 @@ export class Admin {
   /** An answer at once when this caller may not pass, before any body is read. */
   refusal({ path, authorization }: AdminRequest): AdminReply | undefined {
     const { token, isMetricsOpen } = this.#options;
-    const isOpen = healthPaths.includes(path) || (isMetricsOpen && path === '/metrics');
+    // A hook brings a secret of its own.
+    const isOpen = healthPaths.includes(path) || path.startsWith('/hooks/') || (isMetricsOpen && path === '/metrics');
     if (isOpen || mayPass(token, authorization)) return undefined;
     return {
       ...this.#failure(new GatewayError('UNAUTHENTICATED', 'expected "Authorization: Bearer <token>"')),
@@ -56,7 +70,7 @@ export class Admin {
     };
   }
 
-  async answer(request: AdminRequest, body: Uint8Array): Promise<AdminReply> {
+  async answer(request: AdminCaller, body: Uint8Array): Promise<AdminReply> {
     try {
       return await this.#route(request, body);
     } catch (error) {
@@ -64,12 +78,14 @@ export class Admin {
     }
   }
 
-  async #route({ method, path }: AdminRequest, body: Uint8Array): Promise<AdminReply> {
+  async #route({ method, path, query, header }: AdminCaller, body: Uint8Array): Promise<AdminReply> {
     const { metrics, served, jsonText } = this.#options;
     if (healthPaths.includes(path)) return this.#health(path);
     if (path === '/metrics')
       return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: await metrics() };
-    if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText({ models: served() }) };
+    if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText(served()) };
+    if (path.startsWith('/hooks/') && method === 'POST') return this.#hook(path, header, body);
+    if (path.startsWith('/admin/')) return this.#operate(method, path, query ?? '', body);
     if (!path.startsWith('/v2/')) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
     if (method !== 'GET' && method !== 'POST')
       return {
@@ -78,7 +94,7 @@ export class Admin {
         body: '{"error":"Method Not Allowed"}',
         headers: [['Allow', 'GET, POST']],
       };
-    const call = relayOf(method, segmentsOf(path), bodyOf(body));
+    const call = relayOf(method, segmentsOf(path, '/v2/'), bodyOf(body));
     if (call === undefined) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
     if (method === 'GET' && isChange(call))
       return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'POST']] };
@@ -90,6 +106,25 @@ export class Admin {
         value ?? (call.call === 'load' || call.call === 'unload' ? { name: call.model, [call.call]: true } : {}),
       ),
     };
+  }
+
+  async #operate(method: string, path: string, query: string, body: Uint8Array): Promise<AdminReply> {
+    if (method !== 'GET' && method !== 'POST')
+      return {
+        status: 405,
+        contentType: json,
+        body: '{"error":"Method Not Allowed"}',
+        headers: [['Allow', 'GET, POST']],
+      };
+    const operation = operationOf(method, segmentsOf(path, '/admin/'), new URLSearchParams(query), bodyOf(body));
+    if (operation === undefined) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
+    const value = await this.#options.operate(operation);
+    return { status: 200, contentType: json, body: this.#options.jsonText(value ?? {}) };
+  }
+
+  async #hook(path: string, header: AdminCaller['header'], body: Uint8Array): Promise<AdminReply> {
+    const value = await this.#options.hook(segmentsOf(path, '/hooks/'), header, body);
+    return { status: 202, contentType: json, body: this.#options.jsonText(value ?? {}) };
   }
 
   #failure({ code, message }: GatewayError): AdminReply {
@@ -105,9 +140,9 @@ export class Admin {
 }
 
 /** Split first, then decoded exactly once. */
-function segmentsOf(path: string): string[] {
+function segmentsOf(path: string, prefix: string): string[] {
   try {
-    return path.slice('/v2/'.length).split('/').map(decodeURIComponent);
+    return path.slice(prefix.length).split('/').map(decodeURIComponent);
   } catch {
     throw invalid(`the path is not valid percent-encoded UTF-8`);
   }

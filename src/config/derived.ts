@@ -115,8 +115,10 @@ export function apiOptionsOf(config: Config) {
 export function grpcOptionsOf(config: Config) {
   const { grpc } = config;
   return {
+    engine: grpc.engine === 'grpc-js' ? ('grpc-js' as const) : ('own' as const),
     host: grpc.host,
     port: grpc.port,
+    writeTimeoutMs: grpc.write_timeout_ms,
     messageBytesMax: grpc.max_message_size,
     typedElementsMax: grpc.max_typed_elements,
     streamsMax: grpc.max_concurrent_streams,

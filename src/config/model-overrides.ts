@@ -4,7 +4,7 @@
  * Must not know which models exist.
  */
 import { z } from 'zod';
-import { choice, integer } from './option.js';
+import { choice, integer, toggle } from './option.js';
 import { versionPolicy } from './version-policy.js';
 
 /** The option without its default: absent stays absent. */
@@ -27,6 +27,7 @@ const modelOverride = z.strictObject({
     description: 'Which of its versions are served.',
     expected: '{latest: {n: 1}}, all, or {specific: [1, 2]}',
   }),
+  allow_breaking: only(toggle(false, 'A newer version may take over although its inputs or outputs differ.')),
   intra_op_threads: only(integer(1, 1, 256, 'Threads of the runtime inside one operator.')),
   inter_op_threads: only(integer(1, 1, 256, 'Threads of the runtime across operators.')),
   execution_mode: only(

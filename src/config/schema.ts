@@ -9,6 +9,7 @@
 import { z } from 'zod';
 import { overrides } from './model-overrides.js';
 import { absent, bytes, choice, integer, oneOf, structure, text, toggle } from './option.js';
+import { sources } from './registry-sources.js';
 import { versionPolicy } from './version-policy.js';
 
 const KiB = 2 ** 10;
@@ -45,8 +46,34 @@ const models = z.object({
     ),
     max_bytes: bytes(GiB, MiB, 1024 * GiB, 'Size of the model files open at once under load policy lazy.'),
   }),
-  poll_ms: absent(0, 'How often the folder is looked at for new versions; 0 = at start only.'),
-  load_retries: absent(0, 'How often a load that failed is tried again.'),
+  poll_ms: integer(5000, 0, 86_400_000, 'How often the folder is looked at for new versions; 0 = at start only.'),
+  load_retries: integer(3, 0, 100, 'How often a load that failed is tried again, later each time.'),
+  keep_previous_ms: integer(
+    60_000,
+    0,
+    86_400_000,
+    'How long the version before stays open after a new one answers, so that a rollback takes no time.',
+  ),
+});
+
+const registry = z.object({
+  sources: structure(sources, [], {
+    description: 'Where versions come from; none = the folder of models.path.',
+    expected: '[{name: local, type: directory, path: models}, …], see the README for mlflow, oci, s3 and http',
+  }),
+  store: z.object({
+    path: text('.sluice/store', 'Folder of our own copy of every version that is served.'),
+    max_bytes: bytes(20 * GiB, MiB, 1024 * 1024 * GiB, 'Size of the store; what nobody uses goes first.'),
+    max_file_bytes: bytes(8 * GiB, KiB, 1024 * GiB, 'Largest file of a version.'),
+    max_version_bytes: bytes(16 * GiB, KiB, 1024 * GiB, 'Largest version.'),
+    keep_versions: integer(3, 1, 1000, 'Newest versions of each model that stay in the store.'),
+  }),
+  trust: text('', 'Folder of PEM public keys by which signatures are judged; empty = none.'),
+});
+
+const audit = z.object({
+  path: text('.sluice/audit', 'Folder of the audit log.'),
+  max_file_bytes: bytes(64 * MiB, KiB, 16 * GiB, 'Size at which the audit log goes on in a new file.'),
 });
 
 const http = z.object({
@@ -66,6 +93,11 @@ const grpc = z.object({
   enabled: toggle(true, 'Serve the protocol over gRPC.'),
   port: integer(8001, 0, 65_535, 'Port of gRPC; 0 = any free one.'),
   host: text('0.0.0.0', 'Address that gRPC is served on.', hostRule),
+  engine: choice(
+    'auto',
+    ['auto', 'own', 'grpc-js'],
+    'What answers gRPC: our own HTTP/2, or the library, which is slower; auto = own.',
+  ),
   max_message_size: bytes(64 * MiB, KiB, 2 * GiB - 1, 'Largest message, after decompression.'),
   max_typed_elements: integer(8_388_608, 1, 1_000_000_000, 'Elements in the typed contents of one message.'),
   stream_max_in_flight: integer(
@@ -83,6 +115,12 @@ const grpc = z.object({
     'A connection is asked to reconnect after this time, ±10 %, so that load spreads.',
   ),
   max_concurrent_streams: integer(256, 1, 65_536, 'Streams of one connection.'),
+  write_timeout_ms: integer(
+    30_000,
+    100,
+    3_600_000,
+    'Time that a caller may take nothing of what it asked for; not with engine grpc-js.',
+  ),
 });
 
 const admin = z.object({
@@ -189,6 +227,8 @@ export const schema = z.object({
     ),
   }),
   models,
+  registry,
+  audit,
   http,
   grpc,
   admin,

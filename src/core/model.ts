@@ -59,6 +59,14 @@ export interface SessionPolicy {
   readonly memPattern: boolean;
 }
 
+/** Which bytes a version is, and where they came from. */
+export interface ArtifactId {
+  readonly source: string;
+  readonly revision: string;
+  /** The version digest: lower-case hex over all its files. */
+  readonly sha256: string;
+}
+
 /** Everything a gateway process needs to open a version. `signature` and `batch.rowsMax` come from admission. */
 export interface VersionSpec {
   readonly id: VersionId;
@@ -77,6 +85,7 @@ export interface VersionSpec {
   /** Class labels by output name, for the classification extension. */
   readonly labels: Readonly<Record<string, readonly string[]>>;
   readonly properties: Readonly<Record<string, string>>;
+  readonly artifact?: ArtifactId;
 }
 
 /** A loaded version. */

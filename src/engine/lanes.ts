@@ -15,6 +15,7 @@ import { Piscina } from 'piscina';
 import { GatewayError } from '../core/errors.js';
 import type { SessionPolicy } from '../core/model.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
+import type { Marks } from './marks.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
 import type { Hello, RunResult, Task, ThreadSetup } from './thread.js';
 import { estimateUs, measureRuns, type RunTime } from './trial.js';
@@ -30,6 +31,8 @@ export interface LanesOptions {
   /** Runs of this version end in a time that their shapes foretell, and may keep others waiting that long. */
   readonly mayRunInline: boolean;
   readonly hardRunTimeoutMs: number;
+  /** Says what runs, for when it crashes. */
+  readonly marks: Marks;
   /** Called once when a run is over the limit. */
   readonly onOverdue: () => void;
   readonly niceIncrement: number;
@@ -57,6 +60,15 @@ const warmRuns = 30;
  * @throws FAILED_PRECONDITION with the runtime's reason when the model cannot be opened
  */
 export async function openLanes(options: LanesOptions): Promise<Lanes> {
+  const slot = options.marks.begin(options.name);
+  try {
+    return await openMarked(options);
+  } finally {
+    options.marks.end(slot);
+  }
+}
+
+async function openMarked(options: LanesOptions): Promise<Lanes> {
   const pool = startPool(options);
   const hellos = await greet(pool, options);
   const { inputs, outputs, runTimes } = hellos[0]!;
@@ -140,6 +152,7 @@ class PoolLanes implements Lanes {
   }
 
   runInline(inputs: readonly Tensor[]): Tensor[] | Promise<Tensor[]> {
+    this.#options.marks.inline(this.#options.name);
     return this.#inline!.run(inputs);
   }
 
@@ -150,6 +163,7 @@ class PoolLanes implements Lanes {
       Array.isArray(data) ? [] : [(data as TypedArray).buffer as ArrayBuffer],
     );
     const task: Task = { kind: 'run', inputs };
+    const slot = this.#options.marks.begin(this.#options.name);
     try {
       return await this.#pool.run(task, { transferList });
     } catch (error) {
@@ -160,6 +174,7 @@ class PoolLanes implements Lanes {
       });
     } finally {
       this.#startedAt.delete(run);
+      this.#options.marks.end(slot);
     }
   }
 

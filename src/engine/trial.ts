@@ -5,8 +5,10 @@
  *
  * Must not know threads, processes or what the times are used for.
  */
-import { allocate, concat, countOf, rowsOf, type Tensor, type TypedArray } from '../core/tensor.js';
-import type { Session, SessionTensor } from './session.js';
+import { disagreementOf } from '../core/agreement.js';
+import { allocate, concat, countOf, type DataType, rowsOf, type Tensor } from '../core/tensor.js';
+import { complaintOf } from './complaint.js';
+import type { Session } from './session.js';
 
 /** How long one run of so many rows takes; rows 0 = a model without a batch dimension. */
 export interface RunTime {
@@ -27,15 +29,26 @@ export function inventInputs(session: Session, rows: number, seed: number, guess
     const shape = input.shape.map((dimension, axis) =>
       dimension >= 0 ? dimension : axis === 0 && rows > 0 ? rows : guess,
     );
-    return { name: input.name, datatype: input.datatype, shape, data: inventData(input, countOf(shape), seed) };
+    return {
+      name: input.name,
+      datatype: input.datatype,
+      shape,
+      data: inventElements(input.datatype, countOf(shape), seed),
+    };
   });
 }
 
-function inventData(input: SessionTensor, count: number, seed: number): Tensor['data'] {
-  if (input.datatype === 'BYTES') return Array.from({ length: count }, (_, i) => String((i + seed) % 7));
-  const data = allocate(input.datatype, count);
-  const isBig = input.datatype === 'INT64' || input.datatype === 'UINT64';
-  const isFloat = input.datatype === 'FP32' || input.datatype === 'FP64';
+/** Made-up rows of the shape that the rows of `like` have. */
+export function inventLike(like: Tensor, rows: number): Tensor {
+  const shape = [rows, ...like.shape.slice(1)];
+  return { ...like, shape, data: inventElements(like.datatype, countOf(shape), 1) };
+}
+
+function inventElements(datatype: DataType, count: number, seed: number): Tensor['data'] {
+  if (datatype === 'BYTES') return Array.from({ length: count }, (_, i) => String((i + seed) % 7));
+  const data = allocate(datatype, count);
+  const isBig = datatype === 'INT64' || datatype === 'UINT64';
+  const isFloat = datatype === 'FP32' || datatype === 'FP64';
   for (let i = 0; i < count; i++) {
     const noise = ((i + 1) * 7919 * (seed + 1)) % 101;
     (data as unknown as (number | bigint)[])[i] = isBig ? BigInt(noise & 1) : isFloat ? noise / 101 : noise & 1;
@@ -49,8 +62,9 @@ async function workingGuess(session: Session, rows: number): Promise<number | un
     try {
       await session.run(inventInputs(session, rows, 1, guess));
       return guess;
-    } catch {
-      // The model refuses this size; another may do.
+    } catch (error) {
+      // The model refuses this size; another may do. Memory that does not suffice for the least will not for more.
+      if (guess === guesses[0] && complaintOf(error).code === 'memory') throw error;
     }
   }
   return undefined;
@@ -62,14 +76,20 @@ const measureMsMax = 50;
 /**
  * Warms the session and measures it: the shortest of `runs` runs of every size, because what disturbs a run only lengthens it.
  * @param runs of one size at most; at least two happen, so that the first, which plans memory, does not count
+ * @param sample real inputs that the model takes, to be used instead of made-up ones
  * @returns nothing for a model that refuses every made-up input: it is served without being warm
  */
-export async function measureRuns(session: Session, sizes: readonly number[], runs: number): Promise<RunTime[]> {
-  const guess = await workingGuess(session, Math.min(1, sizes[0] ?? 0));
-  if (guess === undefined) return [];
+export async function measureRuns(
+  session: Session,
+  sizes: readonly number[],
+  runs: number,
+  sample?: readonly Tensor[],
+): Promise<RunTime[]> {
+  const inputsOf = sample === undefined ? await inventor(session, sizes[0] ?? 0) : repeater(sample);
+  if (inputsOf === undefined) return [];
   const times: RunTime[] = [];
   for (const rows of sizes) {
-    const inputs = inventInputs(session, rows, 1, guess);
+    const inputs = inputsOf(rows);
     let best = Number.POSITIVE_INFINITY;
     let spentMs = 0;
     for (let i = 0; i < runs && (i < 2 || spentMs < measureMsMax); i++) {
@@ -83,6 +103,22 @@ export async function measureRuns(session: Session, sizes: readonly number[], ru
   }
   return times;
 }
+
+async function inventor(session: Session, rows: number): Promise<((rows: number) => Tensor[]) | undefined> {
+  const guess = await workingGuess(session, Math.min(1, rows));
+  return guess === undefined ? undefined : (size) => inventInputs(session, size, 1, guess);
+}
+
+/** The first row of a sample again and again; rows 0 = the sample as it is. */
+function repeater(sample: readonly Tensor[]): (rows: number) => readonly Tensor[] {
+  return (rows) => {
+    if (rows === 0) return sample;
+    return sample.map((input) => concat(new Array<Tensor>(rows).fill(rowsOf(input, 0, 1))));
+  };
+}
+
+/** Or within what summing in another order explains. */
+const closeEnough = { atol: 1e-5, rtol: 1e-3 };
 
 /**
  * Whether two different rows give the same results alone and together, so that requests may share a run.
@@ -106,25 +142,11 @@ export async function whyNotBatched(session: Session): Promise<string | undefine
       const [one, both] = [alone[output]!, together[output]!];
       if (both.shape[0] !== 2 || one.shape[0] !== 1)
         return `output '${one.name}' does not have one row for each input row`;
-      if (!isClose(one, rowsOf(both, row, 1)))
+      if (disagreementOf(one, rowsOf(both, row, 1), closeEnough) !== undefined)
         return `output '${one.name}' of a row depends on the other rows of its batch`;
     }
   }
   return undefined;
-}
-
-/** Equal, or within what summing in another order explains. */
-function isClose(a: Tensor, b: Tensor): boolean {
-  if (a.data.length !== b.data.length) return false;
-  if (a.datatype !== 'FP32' && a.datatype !== 'FP64') {
-    return Array.prototype.every.call(a.data, (element, i) => element === b.data[i]);
-  }
-  const [x, y] = [a.data as TypedArray as Float64Array, b.data as TypedArray as Float64Array];
-  for (let i = 0; i < x.length; i++) {
-    if (Object.is(x[i], y[i])) continue;
-    if (!(Math.abs(x[i]! - y[i]!) <= 1e-5 + 1e-3 * Math.abs(x[i]!))) return false;
-  }
-  return true;
 }
 
 /**

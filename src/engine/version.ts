@@ -11,11 +11,20 @@
 import { GatewayError } from '../core/errors.js';
 import type { Observe } from '../core/events.js';
 import type { InferenceReply, InferenceRequest, Timing } from '../core/inference.js';
-import type { BatchPolicy, ModelConfig, Signature, Version, VersionId, VersionSpec } from '../core/model.js';
+import {
+  type BatchPolicy,
+  type ModelConfig,
+  nameOf,
+  type Signature,
+  type Version,
+  type VersionId,
+  type VersionSpec,
+} from '../core/model.js';
 import { concat, normaliseBooleans, rowsOf, type Tensor, type TypedArray } from '../core/tensor.js';
 import { Batcher, type Entry, type LaneKind, settle } from './batcher.js';
 import type { Cores } from './cores.js';
 import { type Lanes, openLanes } from './lanes.js';
+import type { Marks } from './marks.js';
 
 export interface EngineOptions {
   readonly cores: Cores;
@@ -24,6 +33,7 @@ export interface EngineOptions {
   readonly inlineRunUsMax: number;
   readonly hardRunTimeoutMs: number;
   readonly priorityAgingMs: number;
+  readonly marks: Marks;
   readonly onOverdue: (id: VersionId) => void;
 }
 
@@ -36,7 +46,7 @@ const backgroundNice = 19;
  */
 export async function openVersion(spec: VersionSpec, options: EngineOptions): Promise<OpenVersion> {
   const lanes = await openLanes({
-    name: spec.id.model,
+    name: nameOf(spec.id),
     file: spec.file,
     session: spec.session,
     threads: spec.instances,
@@ -44,6 +54,7 @@ export async function openVersion(spec: VersionSpec, options: EngineOptions): Pr
     inlineRunUsMax: options.inlineRunUsMax,
     mayRunInline: spec.isBounded && spec.rank === 'primary' && hasFixedRows(spec.signature, spec.batch),
     hardRunTimeoutMs: options.hardRunTimeoutMs,
+    marks: options.marks,
     onOverdue: () => options.onOverdue(spec.id),
     niceIncrement: spec.rank === 'background' ? backgroundNice : 0,
   });

@@ -5,6 +5,7 @@
  * Must not know requests: it is given a span, a datatype and how many elements there must be.
  */
 import { GatewayError, invalid } from '../core/errors.js';
+import { halfOf } from '../core/half.js';
 import {
   allocate,
   bytesOf,
@@ -15,7 +16,6 @@ import {
   type TypedArray,
 } from '../core/tensor.js';
 import { ElementCursor, type Owner, type Span } from './element-cursor.js';
-import { halfOf } from './half.js';
 import type { JsonReader } from './json-reader.js';
 
 const ranges: Partial<Record<DataType, readonly [number, number]>> = {

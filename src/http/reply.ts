@@ -7,12 +7,12 @@
  */
 import { classify } from '../core/classification.js';
 import { GatewayError } from '../core/errors.js';
+import { numberOf } from '../core/half.js';
 import type { InferenceReply } from '../core/inference.js';
 import type { Version } from '../core/model.js';
 import { encodeRaw } from '../core/raw.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
 import type { ReplyForm } from './codec.js';
-import { numberOf } from './half.js';
 import { booleansText, floatsText, integersText, type NonFinite, quoted, stringsText } from './json-writer.js';
 
 export interface EncodedReply {

@@ -11,10 +11,12 @@ import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { defaultTolerance } from '../core/agreement.js';
 import { GatewayError } from '../core/errors.js';
 import { hintOf } from '../core/nearest.js';
 import { type DataType, isDataType } from '../core/tensor.js';
 import { isFilePath } from './file-path.js';
+import { isSignaturePath, recordFileName } from './store/digest.js';
 
 export const manifestFileName = 'manifest.json';
 
@@ -75,8 +77,8 @@ const schema = z.strictObject({
       z.object({
         request: path,
         response: path,
-        atol: z.number().min(0).default(0),
-        rtol: z.number().min(0).default(0),
+        atol: z.number().min(0).default(defaultTolerance.atol),
+        rtol: z.number().min(0).default(defaultTolerance.rtol),
       }),
     )
     .min(1)
@@ -162,9 +164,9 @@ export async function verifyFiles(
   }
 }
 
-/** The manifest itself and signatures, which cannot list themselves. */
+/** The manifest itself and signatures, which cannot list themselves, and what the store adds. */
 function isOutside(file: string): boolean {
-  return file === manifestFileName || file.endsWith('.sig') || file.endsWith('.sigstore.json');
+  return file === manifestFileName || file === recordFileName || isSignaturePath(file);
 }
 
 /** Paths of all plain files; a link is none, whatever it leads to. */

@@ -8,13 +8,14 @@
  *
  * Must not know signatures, files or the runtime.
  */
-import { GatewayError } from '../core/errors.js';
+import { AdmissionRefusal } from './admission-refusal.js';
 import type { ProtobufMessage } from './protobuf.js';
 
 /** The runtime's own reader gives up at about 33 graphs in each other. */
 const nestingMax = 40;
 const nodesMax = 2_000_000;
 const externalFilesMax = 10_000;
+const externalEntriesMax = 100;
 export const nameBytesMax = 64 * 1024;
 
 /** Operators that run a graph again and again, or decode token by token inside. */
@@ -46,7 +47,8 @@ export interface GraphFacts {
   nodeCount: number;
   hasLoop: boolean;
   hasContentSizedOp: boolean;
-  readonly externalFiles: Set<string>;
+  /** By location as written: the bytes that the file there must have at least. */
+  readonly externalFiles: Map<string, number>;
 }
 
 /** Names of fixed values that a graph and the graphs around it know. */
@@ -138,12 +140,41 @@ function readAttribute(message: ProtobufMessage, node: Node, facts: GraphFacts):
 /** Notes where the bytes of a tensor lie. @returns its name */
 function readTensor(message: ProtobufMessage, facts: GraphFacts): string {
   let name = '';
+  const entries: [key: string, value: string][] = [];
   while (message.next()) {
     if (message.isBytes(8)) name = message.text(nameBytesMax);
-    else if (message.isBytes(13)) readLocation(message.message(), facts);
+    else if (message.isBytes(13)) entries.push(readPair(message.message()));
     else message.skip();
+    if (entries.length > externalEntriesMax)
+      throw refused(`a tensor has more than ${externalEntriesMax} entries of external data`);
   }
+  if (entries.length > 0) noteExternal(name, entries, facts);
   return name;
+}
+
+/**
+ * Locations count whatever `data_location` says: a file may write the two in pieces that only merge later. For the same
+ * reason every location goes with every extent, and an extent must come with a location.
+ */
+function noteExternal(tensor: string, entries: readonly (readonly [string, string])[], facts: GraphFacts): void {
+  let [offset, length] = [0, 0];
+  for (const [key, value] of entries) {
+    if (key === 'offset') offset = Math.max(offset, extentOf(tensor, key, value));
+    if (key === 'length') length = Math.max(length, extentOf(tensor, key, value));
+  }
+  const locations = entries.filter(([key]) => key === 'location');
+  if (locations.length === 0) throw refused(`tensor '${tensor}' has external data without a location`);
+  for (const [, location] of locations) {
+    const known = facts.externalFiles.get(location) ?? 0;
+    facts.externalFiles.set(location, Math.max(known, offset + length));
+  }
+  if (facts.externalFiles.size > externalFilesMax)
+    throw refused(`it names more than ${externalFilesMax} external files`);
+}
+
+function extentOf(tensor: string, key: string, value: string): number {
+  if (/^\d{1,15}$/.test(value)) return Number(value);
+  throw refused(`tensor '${tensor}' has external data with ${key} '${value.slice(0, 40)}', expected bytes`);
 }
 
 function readSparse(message: ProtobufMessage, facts: GraphFacts): string {
@@ -154,15 +185,6 @@ function readSparse(message: ProtobufMessage, facts: GraphFacts): string {
     else message.skip();
   }
   return name;
-}
-
-/** A location counts whatever `data_location` says: a file may write the two in pieces that only merge later. */
-function readLocation(entry: ProtobufMessage, facts: GraphFacts): void {
-  const [key, value] = readPair(entry);
-  if (key !== 'location') return;
-  facts.externalFiles.add(value);
-  if (facts.externalFiles.size > externalFilesMax)
-    throw refused(`it names more than ${externalFilesMax} external files`);
 }
 
 /** A StringStringEntryProto. */
@@ -177,6 +199,6 @@ export function readPair(entry: ProtobufMessage): [key: string, value: string] {
   return [key, value];
 }
 
-export function refused(reason: string): GatewayError {
-  return new GatewayError('FAILED_PRECONDITION', `not a readable ONNX file: ${reason}`);
+export function refused(reason: string): AdmissionRefusal {
+  return new AdmissionRefusal('parse', `not a readable ONNX file: ${reason}`);
 }

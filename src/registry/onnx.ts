@@ -42,6 +42,8 @@ export interface OnnxFacts {
   readonly hasContentSizedOp: boolean;
   /** Locations of external data exactly as written: not yet checked. */
   readonly externalFiles: readonly string[];
+  /** For each of `externalFiles` the bytes that the file must have at least. */
+  readonly externalBytes: readonly number[];
   readonly nodeCount: number;
   /** metadata_props of the model. */
   readonly properties: Readonly<Record<string, string>>;
@@ -115,7 +117,7 @@ export function readOnnx(bytes: Uint8Array): OnnxFacts {
     nodeCount: 0,
     hasLoop: false,
     hasContentSizedOp: false,
-    externalFiles: new Set(),
+    externalFiles: new Map(),
   };
   const message = new ProtobufMessage(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   while (message.next()) readModelField(message, draft);
@@ -129,7 +131,8 @@ export function readOnnx(bytes: Uint8Array): OnnxFacts {
     outputs: draft.outputs,
     hasLoop: draft.hasLoop,
     hasContentSizedOp: draft.hasContentSizedOp,
-    externalFiles: [...draft.externalFiles],
+    externalFiles: [...draft.externalFiles.keys()],
+    externalBytes: [...draft.externalFiles.values()],
     nodeCount: draft.nodeCount,
     properties: Object.fromEntries(draft.properties),
   };

@@ -1,22 +1,25 @@
 /**
- * A folder of models as the registry sees it: what it offers, and how one version of it is admitted.
+ * How one version is admitted: its bytes are brought, its configuration, manifest and graph are read, and it is tried.
  *
- *   list ─▶ offered models        config.* ┐
- *   admit(id) ─▶ files, hashes ─▶ model.onnx├─▶ candidate ─▶ trial ─▶ VersionSpec
- *                               manifest   ┘
+ *   bring ─▶ directory ─▶ sha256 of every file ─▶ config.*   ┐
+ *                                                model.onnx ├─▶ candidate ─▶ trial ─▶ VersionSpec
+ *                                                manifest   ┘
  *
- * Files are read when a version is admitted, not when it is listed, so that a folder of a thousand models is listed at once.
- *
- * Must not know the runtime (the trial is given) or the states of versions.
+ * Must not know the runtime (the trial is given), sources, or the states of versions.
  */
-import { readFile, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { AdmissionCode, GoldenRecord, GoldenSample } from '../core/admission.js';
 import { GatewayError } from '../core/errors.js';
-import type { SessionPolicy, VersionId, VersionSpec } from '../core/model.js';
-import { parseManifest, verifyFiles } from './manifest.js';
+import type { ArtifactId, SessionPolicy, Signature, VersionId, VersionSpec } from '../core/model.js';
+import { trialBytesMax } from './admission.js';
+import { AdmissionRefusal } from './admission-refusal.js';
+import type { VersionPolicy } from './catalogue.js';
+import { checkExternalData } from './external-data.js';
+import { readGolden } from './golden.js';
+import { type Manifest, parseManifest, verifyFiles } from './manifest.js';
 import { readOnnx } from './onnx.js';
-import type { Offered, OfferedModel } from './registry.js';
-import { type DirectoryListing, type ListedModel, type ListedVersion, listDirectory } from './sources/directory.js';
+import type { Bringing } from './registry.js';
 import { parseTritonConfig, type TritonConfig, type VersionPolicy as TritonPolicy } from './triton-config.js';
 import {
   labelFilesOf,
@@ -27,11 +30,16 @@ import {
   withPolicyShown,
 } from './version-spec.js';
 
-/** `all`, the newest n, or these. */
-export type VersionPolicy =
-  | 'all'
-  | { readonly latest: { readonly n: number } }
-  | { readonly specific: readonly string[] };
+/** A version whose bytes are there. */
+export interface Brought {
+  readonly directory: string;
+  /** Files in `directory` that are no part of the version. */
+  readonly besides: readonly string[];
+  readonly config:
+    | { readonly name: string; readonly text: string; readonly labels: Readonly<Record<string, string>> }
+    | undefined;
+  readonly artifact: ArtifactId | undefined;
+}
 
 /** What the trial of a candidate is given and gives back. */
 export interface Trial {
@@ -39,6 +47,11 @@ export interface Trial {
   readonly session: SessionPolicy;
   readonly needsBatchTrial: boolean;
   readonly isBatched: boolean;
+  readonly rowsMax: number;
+  readonly preferredRows: readonly number[];
+  readonly signature: Signature;
+  readonly golden: readonly GoldenSample[];
+  readonly record?: GoldenRecord;
 }
 
 export type TrialVerdict =
@@ -46,126 +59,119 @@ export type TrialVerdict =
       readonly ok: true;
       readonly notBatched: string | undefined;
       readonly runTimes: readonly { readonly runUs: number }[];
+      readonly record: GoldenRecord;
     }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: false; readonly code: AdmissionCode; readonly reason: string };
 
 export interface RepositoryOptions {
-  readonly path: string;
-  /** Name of the model when the folder holds one bare model.onnx. */
-  readonly bareName: string;
-  readonly versionPolicyOf: (model: string) => VersionPolicy | undefined;
-  readonly defaultVersionPolicy: VersionPolicy;
+  readonly bring: (id: VersionId, onStored: () => void) => Promise<Brought>;
   readonly defaults: SpecDefaults;
   /** What an operator set for a single model, on top of everything the model says itself. */
   readonly override: (spec: VersionSpec) => VersionSpec;
-  readonly trial: (trial: Trial) => Promise<TrialVerdict>;
+  /** @param memoryBytesMax what the trial may take */
+  readonly trial: (trial: Trial, memoryBytesMax: number) => Promise<TrialVerdict>;
+  /** Our own record of the answers to golden samples, by the digest of a version. */
+  readonly records: {
+    get(sha256: string): GoldenRecord | undefined;
+    put(sha256: string, record: GoldenRecord): Promise<void>;
+  };
   readonly warn: (id: VersionId, warning: string) => void;
-  readonly ignored: (what: string) => void;
 }
 
 const modelBytesMax = 2 ** 31;
 
 export class Repository {
   readonly #options: RepositoryOptions;
-  #listing: ReadonlyMap<string, ListedModel> = new Map();
+  /** Manifests of versions that were admitted, by artifact: what a contract says beside the signature. */
+  readonly #manifests = new WeakMap<VersionSpec, Manifest>();
 
   constructor(options: RepositoryOptions) {
     this.#options = options;
   }
 
-  /** @throws NOT_FOUND when there is no such folder, FAILED_PRECONDITION when it cannot be read */
-  async list(): Promise<OfferedModel[]> {
-    const listing = await this.#read();
-    for (const what of listing.ignored) this.#options.ignored(what);
-    return Promise.all(listing.models.map((model) => this.#offered(model)));
-  }
-
-  /** One model, as the folder has it now. */
-  async look(name: string): Promise<OfferedModel | undefined> {
-    await this.#read();
-    const model = this.#listing.get(name);
-    return model === undefined ? undefined : this.#offered(model);
-  }
-
-  async #read(): Promise<DirectoryListing> {
-    const listing = await listDirectory(this.#options.path, this.#options.bareName);
-    this.#listing = new Map(listing.models.map((model) => [model.name, model]));
-    return listing;
-  }
-
-  async #offered(model: ListedModel): Promise<OfferedModel> {
-    const policy =
-      this.#options.versionPolicyOf(model.name) ?? (await this.#ownPolicy(model)) ?? this.#options.defaultVersionPolicy;
-    const wanted = await Promise.all(chosen(model.versions, policy).map(offered));
-    return { name: model.name, wanted };
-  }
-
-  async #ownPolicy(model: ListedModel): Promise<VersionPolicy | undefined> {
-    // A configuration that cannot be read is reported when the version is admitted.
-    const config = await this.#config(model).catch(() => undefined);
-    return config?.version_policy === undefined ? undefined : policyOf(config.version_policy);
-  }
-
-  async #config(model: ListedModel, id?: VersionId): Promise<TritonConfig | undefined> {
-    if (model.configFile === undefined) return undefined;
-    const { config, warnings } = parseTritonConfig(
-      basename(model.configFile),
-      await readFile(model.configFile, 'utf8'),
-    );
-    if (id !== undefined) for (const warning of warnings) this.#options.warn(id, warning);
-    return config;
+  manifestOf(spec: VersionSpec): Manifest | undefined {
+    return this.#manifests.get(spec);
   }
 
   /**
-   * Reads, checks and tries a version.
-   * @param configText JSON of a model configuration to use instead of the file on disk
+   * Brings, reads, checks and tries a version.
    * @throws FAILED_PRECONDITION with the reason why it is refused
    */
-  async admit(id: VersionId, configText?: string): Promise<VersionSpec> {
-    const model = this.#listing.get(id.model);
-    const listed = model?.versions.find(({ version }) => version === id.version);
-    if (model === undefined || listed === undefined)
-      throw new GatewayError('FAILED_PRECONDITION', 'its files are gone');
-    const config =
-      configText === undefined ? await this.#config(model, id) : parseTritonConfig('config.json', configText).config;
-    const file = modelFileOf(config, listed.file);
-    const { directory } = listed;
-    const manifest = await this.#manifest(directory, basename(model.configFile ?? ''));
+  async admit(id: VersionId, how: Bringing): Promise<VersionSpec> {
+    const { directory, besides, config: own, artifact } = await this.#options.bring(id, how.onStored);
+    const config = this.#config(id, how.config === undefined ? own : { name: 'config.json', text: how.config });
+    const manifest = await this.#manifest(directory, besides);
+    const file = modelFileOf(config, await modelFileIn(directory, manifest));
+    const facts = readOnnx(await bytesOf(join(directory, file)));
+    await checkExternalData(directory, facts, manifest);
     const { spec, needsBatchTrial, warnings } = versionSpecOf(
       {
         id,
         directory,
         file,
-        facts: readOnnx(await bytesOf(join(directory, file))),
+        facts,
         config,
         manifest,
-        labelTexts: config === undefined ? undefined : await labelTexts(model.directory, config),
+        labelTexts: config === undefined ? undefined : labelTexts(own?.labels ?? {}, config),
       },
       this.#options.defaults,
     );
     for (const warning of warnings) this.#options.warn(id, warning);
-    return this.#tried(id, this.#options.override({ ...spec, file: join(directory, file) }), needsBatchTrial);
+    const whole = this.#options.override({ ...spec, file: join(directory, file) });
+    const golden = manifest?.golden === undefined ? [] : await readGolden(directory, manifest.golden);
+    const modelBytes = facts.externalBytes.reduce((sum, bytes) => sum + bytes, (await stat(whole.file)).size);
+    const tried = await this.#tried(whole, { needsBatchTrial, golden, modelBytes, sha256: artifact?.sha256 });
+    const settled = artifact === undefined ? tried : { ...tried, artifact };
+    if (manifest !== undefined) this.#manifests.set(settled, manifest);
+    return settled;
   }
 
-  async #manifest(directory: string, configName: string) {
+  #config(
+    id: VersionId,
+    given: { readonly name: string; readonly text: string } | undefined,
+  ): TritonConfig | undefined {
+    if (given === undefined) return undefined;
+    const { config, warnings } = parseTritonConfig(given.name, given.text);
+    for (const warning of warnings) this.#options.warn(id, warning);
+    return config;
+  }
+
+  async #manifest(directory: string, besides: readonly string[]): Promise<Manifest | undefined> {
     const text = await readFile(join(directory, 'manifest.json'), 'utf8').catch(absentOnly);
     if (text === undefined) return undefined;
     const manifest = parseManifest(text);
-    await verifyFiles(directory, manifest, [configName]);
+    await verifyFiles(directory, manifest, besides);
     return manifest;
   }
 
   /** Settles what only running the model can tell: whether it runs, whether its rows are independent, how long it takes. */
-  async #tried(id: VersionId, spec: VersionSpec, needsBatchTrial: boolean): Promise<VersionSpec> {
-    const { file, session } = spec;
-    const needsTrial = needsBatchTrial && spec.batch.rowsMax > 0 && !spec.batch.isContract;
-    const verdict = await this.#options.trial({
+  async #tried(
+    spec: VersionSpec,
+    given: {
+      readonly needsBatchTrial: boolean;
+      readonly golden: readonly GoldenSample[];
+      readonly modelBytes: number;
+      readonly sha256: string | undefined;
+    },
+  ): Promise<VersionSpec> {
+    const { id, file, session, batch, signature } = spec;
+    const { golden, sha256, modelBytes } = given;
+    const isBatched = batch.rowsMax > 0;
+    const record = sha256 === undefined ? undefined : this.#options.records.get(sha256);
+    const trial = {
       file,
       session,
-      needsBatchTrial: needsTrial,
-      isBatched: spec.batch.rowsMax > 0,
-    });
-    if (!verdict.ok) throw new GatewayError('FAILED_PRECONDITION', verdict.reason);
+      needsBatchTrial: given.needsBatchTrial && isBatched && !batch.isContract,
+      isBatched,
+      rowsMax: Math.max(1, batch.rowsMax),
+      preferredRows: batch.preferredRows,
+      signature,
+      golden,
+      ...(record === undefined ? {} : { record }),
+    };
+    const verdict = await this.#options.trial(trial, trialBytesMax(modelBytes));
+    if (!verdict.ok) throw new AdmissionRefusal(verdict.code, verdict.reason);
+    if (sha256 !== undefined && golden.length > 0) await this.#options.records.put(sha256, verdict.record);
     if (verdict.notBatched !== undefined) this.#options.warn(id, `requests are not batched: ${verdict.notBatched}`);
     const settled = verdict.notBatched === undefined ? spec : unbatched(spec);
     return withPolicyShown(withTimeout(settled, verdict.runTimes[0]?.runUs ?? 0));
@@ -181,22 +187,32 @@ function withTimeout(spec: VersionSpec, rowUs: number): VersionSpec {
   return { ...spec, batch: { ...spec.batch, queue: { ...queue, timeoutMs } } };
 }
 
+/** The version policy that a model's own configuration states; one that cannot be read is reported when it is admitted. */
+export function ownPolicyOf(name: string, text: string): VersionPolicy | undefined {
+  try {
+    const { version_policy } = parseTritonConfig(name, text).config;
+    return version_policy === undefined ? undefined : policyOf(version_policy);
+  } catch {
+    return undefined;
+  }
+}
+
 function policyOf(policy: TritonPolicy): VersionPolicy {
   if ('latest' in policy) return { latest: { n: policy.latest.num_versions } };
   if ('specific' in policy) return { specific: policy.specific.versions.map(String) };
   return 'all';
 }
 
-/** The versions that a policy wants, of versions in ascending order. */
-export function chosen<V extends { readonly version: string }>(versions: readonly V[], policy: VersionPolicy): V[] {
-  if (policy === 'all') return [...versions];
-  if ('latest' in policy) return versions.slice(-policy.latest.n);
-  return versions.filter(({ version }) => policy.specific.includes(version));
-}
-
-async function offered({ version, directory, file }: ListedVersion): Promise<Offered> {
-  const { size } = await stat(join(directory, file));
-  return { version, bytes: size };
+/** `model.onnx`, or the only other `*.onnx` there is. */
+async function modelFileIn(directory: string, manifest: Manifest | undefined): Promise<string> {
+  const names = manifest?.files.map(({ path }) => path) ?? (await readdir(directory));
+  if (names.includes('model.onnx')) return 'model.onnx';
+  const models = names.filter((name) => name.endsWith('.onnx') && !name.includes('/'));
+  if (models.length === 1) return models[0]!;
+  throw new GatewayError(
+    'FAILED_PRECONDITION',
+    `it has no model.onnx and ${models.length} other *.onnx files, expected one`,
+  );
 }
 
 async function bytesOf(path: string): Promise<Buffer> {
@@ -209,13 +225,8 @@ async function bytesOf(path: string): Promise<Buffer> {
   return readFile(path);
 }
 
-async function labelTexts(directory: string, config: TritonConfig): Promise<Map<string, string>> {
-  const texts = new Map<string, string>();
-  for (const name of labelFilesOf(config)) {
-    const text = await readFile(join(directory, name), 'utf8').catch(() => undefined);
-    if (text !== undefined) texts.set(name, text);
-  }
-  return texts;
+function labelTexts(labels: Readonly<Record<string, string>>, config: TritonConfig): Map<string, string> {
+  return new Map(labelFilesOf(config).flatMap((name) => (labels[name] === undefined ? [] : [[name, labels[name]]])));
 }
 
 /** A manifest that is there and cannot be read must not pass for none: its hashes would go unchecked. */

@@ -42,6 +42,8 @@ export interface SourceModel {
   /** Ascending by number. */
   readonly versions: readonly SourceVersion[];
   readonly aliases: Readonly<Record<string, string>>;
+  /** The configuration that lies beside the versions, where a listing reads it. */
+  readonly config?: { readonly name: string; readonly text: string };
 }
 
 export interface Listing {

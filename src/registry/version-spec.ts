@@ -80,7 +80,6 @@ export function versionSpecOf(sources: VersionSources, defaults: SpecDefaults): 
   const { id, directory, file, facts, manifest } = sources;
   const config = sources.config ?? {};
   checkConfig(id, config);
-  checkExternalFiles(facts, manifest);
   const { signature, batching, warnings } = signatureOf(facts, config, manifest);
   const instances = instancesOf(config, defaults.instances);
   const rowsMax = batching === 'no' ? 0 : batching === 'contract' ? config.max_batch_size! : defaults.rowsMax;
@@ -118,15 +117,6 @@ function checkConfig(id: VersionId, config: TritonConfig): void {
     throw refused(`configuration: max_batch_size ${rowsMax}, expected 0 or more`);
   if (config.model_transaction_policy?.decoupled === true)
     throw refused('configuration: decoupled models are not supported');
-}
-
-function checkExternalFiles(facts: OnnxFacts, manifest: Manifest | undefined): void {
-  for (const file of facts.externalFiles) {
-    if (!isFilePath(file)) throw refused(`external data at '${file}', expected a path inside the version`);
-    if (manifest !== undefined && !manifest.files.some((listed) => listed.path === file)) {
-      throw refused(`external data at '${file}' is not among the files of manifest.json`);
-    }
-  }
 }
 
 /** A label file speaks for its output; the manifest's labels for the outputs that it calls probabilities. */

@@ -10,7 +10,9 @@
  */
 import type { Worker } from 'node:cluster';
 import cluster from 'node:cluster';
+import { readFileSync, rmSync } from 'node:fs';
 import { GatewayError } from '../core/errors.js';
+import { markedVersions } from '../core/mark.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import type { RelayCall } from '../core/relay.js';
 import { emptyTable, type RouteTable } from '../core/route.js';
@@ -23,6 +25,7 @@ import {
   post,
   type Snapshot,
 } from '../ipc.js';
+import { isNativeCrash } from './blame.js';
 import { Child, type Exit } from './child.js';
 
 export interface FleetOptions {
@@ -31,6 +34,8 @@ export interface FleetOptions {
   /** Each half of the young generation of a process: what is collected in one pause. */
   readonly semiSpaceMib: number;
   readonly config: unknown;
+  /** Where a process says what it runs, for when it crashes. */
+  readonly marksFile: (life: string) => string;
   readonly package: string;
   readonly now: () => number;
   readonly random: () => number;
@@ -54,6 +59,8 @@ export type FleetEvent =
       readonly pid: number;
       readonly reason: string;
       readonly restartMs: number | undefined;
+      /** What a crashed process ran; undefined when it did not crash. */
+      readonly suspects: readonly VersionId[] | undefined;
     }
   | { readonly kind: 'cannotListen'; readonly message: string }
   | { readonly kind: 'overdue'; readonly process: number; readonly version: VersionId }
@@ -280,7 +287,8 @@ export class Fleet {
   /** Brings a new process to what is wanted now. */
   #replay(child: Child): void {
     const { config, package: version } = this.#options;
-    child.send({ kind: 'configure', config, process: child.number, package: version });
+    const marks = this.#options.marksFile(child.life);
+    child.send({ kind: 'configure', config, process: child.number, package: version, marks });
     if (this.#settings !== undefined) child.send({ kind: 'settings', settings: this.#settings });
     this.#toOpen.set(child, new Set(this.#specs.keys()));
     for (const spec of this.#specs.values()) child.send({ kind: 'open', spec });
@@ -332,12 +340,25 @@ export class Fleet {
     this.#options.onEvent({ kind: 'gone', life: child.life });
     const reason = exit.killed ?? exit.signal ?? (exit.code === 0 ? 'exit' : `exit ${exit.code}`);
     const restartMs = this.#isStopping || isReplaced ? undefined : this.#backoffMs(child);
-    this.#options.onEvent({ kind: 'exit', process: child.number, pid: child.pid, reason, restartMs });
+    const suspects = this.#suspectsOf(child, exit);
+    this.#options.onEvent({ kind: 'exit', process: child.number, pid: child.pid, reason, restartMs, suspects });
     if (restartMs !== undefined) {
       setTimeout(() => {
         if (!this.#isStopping) this.#startChild(child.number);
       }, restartMs);
     } else if (this.#everyone().length === 0) this.#onGone?.();
+  }
+
+  /** What a crashed process ran; undefined when it did not crash. Its marks are of no use afterwards. */
+  #suspectsOf(child: Child, exit: Exit): readonly VersionId[] | undefined {
+    const file = this.#options.marksFile(child.life);
+    try {
+      return isNativeCrash(exit) && exit.killed === undefined ? markedVersions(readFileSync(file)) : undefined;
+    } catch {
+      return [];
+    } finally {
+      rmSync(file, { force: true });
+    }
   }
 
   /** 0 for the first failure in a while, then doubling; ±20 %. */

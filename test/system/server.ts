@@ -1,6 +1,6 @@
 /** Starts the real server as a process of its own on free ports, and ends it. Shared by the system tests. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -72,11 +72,24 @@ function launch({ models, flags = [], processes = 2, env = {}, cli = built, uid 
     'json',
   ];
   if (!flags.includes('--drain-delay-ms')) args.push('--drain-delay-ms', '0');
-  return spawn(process.execPath, [cli, ...args, ...ports, ...flags], {
+  // Every server has a store of its own, unless the test gives it one that outlives it.
+  const own = mkdtempSync(join(tmpdir(), 'sluice-state-'));
+  if (uid !== undefined) chownSync(own, uid, uid);
+  const state = { SLUICE_REGISTRY_STORE_PATH: join(own, 'store'), SLUICE_AUDIT_PATH: join(own, 'audit') };
+  const child = spawn(process.execPath, [cli, ...args, ...ports, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...state, ...env },
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
+  child.on('exit', () => removeTree(own));
+  return child;
+}
+
+/** A store is read-only all the way down. */
+function removeTree(directory: string): void {
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true }))
+    if (entry.isDirectory()) chmodSync(join(entry.parentPath, entry.name), 0o700);
+  rmSync(directory, { recursive: true, force: true });
 }
 
 /** Resolves when every gateway process listens. */

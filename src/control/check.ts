@@ -1,0 +1,115 @@
+/**
+ * `sluice check`: would every model be served? Folders are read where they are, other sources are asked for their list.
+ *
+ * Must not know the store: checking leaves nothing behind.
+ */
+import { dirname } from 'node:path';
+import { overridden, settled, specDefaultsOf } from '../config/derived.js';
+import type { Config } from '../config/schema.js';
+import { nameOf, type VersionId } from '../core/model.js';
+import type { Admission } from '../registry/admission.js';
+import { Catalogue, type OfferedModel } from '../registry/catalogue.js';
+import { type Brought, ownPolicyOf, Repository, type Trial, type TrialVerdict } from '../registry/repository.js';
+import type { Source } from '../registry/source.js';
+import { placeOf } from '../registry/sources/folder.js';
+import { type SourceConfig, sourceOf, sourcesIn } from './network-sources.js';
+import { passingMemory } from './source-memory.js';
+
+/** What is wrong, and where. */
+export interface Problem {
+  readonly where: string;
+  readonly message: string;
+}
+
+export const noModels = 'no models found, expected <model>/<version>/model.onnx or a bare model.onnx';
+
+/** Tries every model that `config` would serve. @returns one problem for each that would not be */
+export async function modelProblems(given: {
+  readonly config: Config;
+  readonly cores: number;
+  readonly admission: Admission<Trial, TrialVerdict>;
+  readonly now: () => number;
+  readonly epochNow: () => number;
+  readonly random: () => number;
+}): Promise<Problem[]> {
+  const config = settled(given.config, given.cores);
+  const problems: Problem[] = [];
+  const { now, epochNow, random } = given;
+  const { name: bareName } = config.models;
+  const memory = passingMemory();
+  const tools = { bareName, trust: config.registry.trust, memory, environment: process.env, now, epochNow, random };
+  for (const entry of sourcesIn(config)) {
+    let source: Source | undefined;
+    try {
+      source = sourceOf(entry, tools);
+      problems.push(...(await problemsOf(source, { ...given, config, entry })));
+    } catch (error) {
+      problems.push({ where: placeText(entry), message: (error as Error).message });
+    } finally {
+      await source?.close();
+    }
+  }
+  return problems;
+}
+
+function placeText(entry: SourceConfig): string {
+  return entry.type === 'directory' ? entry.path : `source ${entry.name}`;
+}
+
+async function problemsOf(
+  source: Source,
+  given: {
+    readonly config: Config;
+    readonly entry: SourceConfig;
+    readonly admission: Admission<Trial, TrialVerdict>;
+  },
+): Promise<Problem[]> {
+  const { config, entry } = given;
+  const signal = AbortSignal.timeout(config.admission.timeout_ms);
+  const listing = await source.list(signal);
+  const catalogue = new Catalogue({
+    sources: [{ name: entry.name, models: entry.models, versions: entry.versions, approvalTag: entry.approval?.tag }],
+    policyOf: (model) => config.model_overrides[model]?.version_policy,
+    ownPolicyOf,
+    defaultPolicy: () => config.models.version_policy,
+    ignored: () => {},
+  });
+  if (listing !== undefined) catalogue.put(entry.name, listing);
+  const models = catalogue.models();
+  if (models.length === 0) return [{ where: placeText(entry), message: noModels }];
+  if (entry.type !== 'directory') return [];
+  return tried(models, given, (id) => inPlace(source, id, signal));
+}
+
+async function tried(
+  models: readonly OfferedModel[],
+  { config, admission }: { readonly config: Config; readonly admission: Admission<Trial, TrialVerdict> },
+  bring: (id: VersionId) => Promise<Brought>,
+): Promise<Problem[]> {
+  const repository = new Repository({
+    bring,
+    defaults: specDefaultsOf(config),
+    override: (spec) => overridden(spec, config),
+    trial: (trial, memoryBytesMax) => admission.admit(trial, memoryBytesMax),
+    records: { get: () => undefined, put: async () => {} },
+    warn: () => {},
+  });
+  const problems: Problem[] = [];
+  for (const { name, wanted } of models) {
+    for (const { version } of wanted) {
+      const id = { model: name, version };
+      await repository
+        .admit(id, { config: undefined, onStored: () => {} })
+        .catch((error: Error) => problems.push({ where: nameOf(id), message: error.message }));
+    }
+  }
+  return problems;
+}
+
+/** A version where its folder has it. */
+async function inPlace(source: Source, { model, version }: VersionId, signal: AbortSignal): Promise<Brought> {
+  const { files, config } = await source.resolve(model, version, signal);
+  const top = files.find(({ path }) => !path.includes('/'))!;
+  const besides = config === undefined ? [] : [config.name];
+  return { directory: dirname(placeOf(top)), besides, config, artifact: undefined };
+}

@@ -1,0 +1,71 @@
+/**
+ * What the control process itself counts, as metric families.
+ *
+ * Must not know who counts or where the numbers are shown.
+ */
+import type { Family } from '../core/series.js';
+
+/** A counter with one label. */
+export class Count {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #labels: readonly string[];
+  readonly #series = new Map<string, { readonly labels: Record<string, string>; value: number }>();
+
+  constructor(name: string, help: string, ...labels: readonly string[]) {
+    this.#name = name;
+    this.#help = help;
+    this.#labels = labels;
+  }
+
+  /** @param values one for each label, in order */
+  add(values: readonly string[], by = 1): void {
+    const key = values.join('\0');
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = { labels: Object.fromEntries(this.#labels.map((label, i) => [label, values[i]!])), value: 0 };
+      this.#series.set(key, series);
+    }
+    series.value += by;
+  }
+
+  family(): Family {
+    const series = [...this.#series.values()].map(({ labels, value }) => ({ labels, value }));
+    return { name: this.#name, help: this.#help, type: 'counter', series };
+  }
+}
+
+/** A family of numbers that go up and down. */
+export function gauge(
+  name: string,
+  help: string,
+  series: readonly { readonly labels: Record<string, string>; readonly value: number }[],
+): Family {
+  return { name, help, type: 'gauge', series: [...series] };
+}
+
+/** All that control counts besides what it can read off its rooms. */
+export class ControlCounts {
+  readonly restarts = new Count(
+    'sluice_process_restarts_total',
+    'Gateway processes that ended unasked, by reason.',
+    'reason',
+  );
+  readonly loads = new Count('sluice_model_loads_total', 'Versions that became ready, by model.', 'model');
+  readonly loadFailures = new Count('sluice_model_load_failures_total', 'Versions that did not, by state.', 'reason');
+  readonly swaps = new Count('sluice_swaps_total', 'Changes of the version that answers by default.', 'result');
+  readonly rollbacks = new Count('sluice_rollbacks_total', 'Returns to the version before, by reason.', 'reason');
+  readonly polls = new Count('sluice_registry_polls_total', 'Times that a source was asked.', 'source', 'result');
+  readonly pullBytes = new Count('sluice_pull_bytes_total', 'Bytes of versions that came into the store.', 'source');
+  readonly pullFailures = new Count('sluice_pull_failures_total', 'Versions that did not come.', 'source', 'reason');
+  readonly securityEvents = new Count(
+    'sluice_security_events_total',
+    'Content that was not what it was said to be, and callers that were not who they said.',
+    'kind',
+  );
+
+  families(): Family[] {
+    const counts = [this.restarts, this.loads, this.loadFailures, this.swaps, this.rollbacks, this.polls];
+    return [...counts, this.pullBytes, this.pullFailures, this.securityEvents].map((count) => count.family());
+  }
+}

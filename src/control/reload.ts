@@ -1,0 +1,135 @@
+/**
+ * A changed configuration: what would differ, and making it so without a stop.
+ *
+ *   file, SIGHUP, apply ─▶ read again ─▶ plan ─▶ written down ─▶ in force        wrong ─▶ nothing changes, and why is said
+ *
+ * Only options in `live` take effect in a running server; the plan names the others, which wait for the next start.
+ *
+ * Must not know where a configuration is read.
+ */
+import { configHash, withDecimalsAsText } from '../audit/config-hash.js';
+import type { AuditLog } from '../audit/log.js';
+import type { Config } from '../config/schema.js';
+import { GatewayError } from '../core/errors.js';
+import type { Log } from '../log.js';
+
+/** The configuration in force; rooms look at it when they need it. */
+export interface LiveConfig {
+  current: Config;
+}
+
+export interface OptionChange {
+  readonly option: string;
+  readonly from: unknown;
+  readonly to: unknown;
+  /** It takes effect at once; otherwise at the next start. */
+  readonly isLive: boolean;
+}
+
+export interface ModelChange {
+  readonly model: string;
+  readonly loads: readonly string[];
+  readonly unloads: readonly string[];
+  /** The version that answers by default, when that is another one. */
+  readonly champion: { readonly from: string | null; readonly to: string | null } | null;
+}
+
+export interface Plan {
+  readonly options: readonly OptionChange[];
+  readonly models: readonly ModelChange[];
+}
+
+export interface ReloadOptions {
+  readonly live: LiveConfig;
+  /** Reads it again. @throws INVALID_ARGUMENT with one line for each problem */
+  readonly read: () => Config;
+  readonly audit: AuditLog;
+  readonly log: Log;
+  /** What a configuration would do to the models. */
+  readonly foresee: (next: Config) => readonly ModelChange[];
+  /** Has the rooms look at the configuration in force. */
+  readonly takeUp: (before: Config) => Promise<void>;
+}
+
+const live = [
+  'models.version_policy',
+  'models.keep_previous_ms',
+  'model_overrides',
+  'readiness.models',
+  'log.level',
+] as const;
+
+export class Reload {
+  readonly #options: ReloadOptions;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ReloadOptions) {
+    this.#options = options;
+  }
+
+  /** What `apply` would change. @throws INVALID_ARGUMENT when the configuration is wrong */
+  plan(): Plan {
+    const next = this.#options.read();
+    const options = differences(this.#options.live.current, next, '');
+    return { options, models: this.#options.foresee(merged(this.#options.live.current, next)) };
+  }
+
+  /** Reads the configuration again and makes it so, one time after another. @throws what is wrong with it; then nothing has changed */
+  apply(actor: string): Promise<Plan> {
+    const applied = this.#last.then(() => this.#apply(actor));
+    this.#last = applied.catch(() => {});
+    return applied;
+  }
+
+  async #apply(actor: string): Promise<Plan> {
+    const { live: config, audit, log, read, takeUp } = this.#options;
+    let plan: Plan;
+    try {
+      plan = this.plan();
+    } catch (thrown) {
+      const { message } = GatewayError.from(thrown);
+      log.error('config.refused', { reason: message });
+      await audit.append('config.refused', 'server', { reason: message.slice(0, 1000) }, actor).catch(() => {});
+      throw thrown;
+    }
+    const changed = plan.options.filter(({ isLive }) => isLive);
+    for (const { option, isLive } of plan.options) if (!isLive) log.warn('config.needs_restart', { option });
+    if (changed.length === 0) return plan;
+    const next = merged(config.current, read());
+    const detail = { options: changed.map(({ option }) => option), config_hash: configHash(withDecimalsAsText(next)) };
+    await audit.append('config.applied', 'server', detail, actor);
+    const before = config.current;
+    config.current = next;
+    await takeUp(before);
+    log.info('config.applied', { options: detail.options.join(', ') });
+    return plan;
+  }
+}
+
+/** The configuration in force with the live options of the next one. */
+function merged(current: Config, next: Config): Config {
+  return {
+    ...current,
+    models: {
+      ...current.models,
+      version_policy: next.models.version_policy,
+      keep_previous_ms: next.models.keep_previous_ms,
+    },
+    model_overrides: next.model_overrides,
+    readiness: next.readiness,
+    log: { ...current.log, level: next.log.level },
+  };
+}
+
+type Group = Readonly<Record<string, unknown>>;
+
+function differences(from: unknown, to: unknown, path: string): OptionChange[] {
+  if (JSON.stringify(from) === JSON.stringify(to)) return [];
+  const isLive = live.some((option) => option === path);
+  if (isLive || !isGroup(from) || !isGroup(to)) return [{ option: path, from, to, isLive }];
+  return Object.keys(from).flatMap((key) => differences(from[key], to[key], path === '' ? key : `${path}.${key}`));
+}
+
+function isGroup(value: unknown): value is Group {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,151 @@
+/**
+ * Asks one source again and again, and tells what it has: with jitter, later after every failure, never more than one question
+ * at a time.
+ *
+ *   due ─▶ list ─┬ same    ─▶ nothing        hint ("poll now") ─▶ due at once, at most once a second
+ *                ├ listing ─▶ onListing
+ *                └ failure ─▶ onHealth once, back-off
+ *
+ * Must not know what is done with a listing.
+ */
+import { GatewayError } from '../core/errors.js';
+import type { Listing, Source } from './source.js';
+
+export interface SourceHealth {
+  readonly name: string;
+  readonly type: string;
+  readonly isUp: boolean;
+  /** Empty while it is up. */
+  readonly reason: string;
+  /** Milliseconds since 1970; undefined = never yet. */
+  readonly lastSuccessAt: number | undefined;
+}
+
+export interface PollerOptions {
+  readonly source: Source;
+  /** 0 = only when told. */
+  readonly intervalMs: number;
+  readonly listTimeoutMs: number;
+  readonly onListing: (listing: Listing) => void;
+  /** Called when it goes up or down. */
+  readonly onHealth: (health: SourceHealth) => void;
+  readonly onPoll: (result: 'changed' | 'same' | 'failed') => void;
+  readonly epochNow: () => number;
+  /** Milliseconds of processor time that this process has used. */
+  readonly cpuMs: () => number;
+  readonly random: () => number;
+}
+
+const jitter = 0.2;
+const backoffMsMax = 300_000;
+const hintGapMs = 1000;
+/** A folder that takes long to list is listed so much less often: listing it is work of this machine. */
+const restPerWork = 100;
+
+export class Poller {
+  readonly source: Source;
+  readonly #options: PollerOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #isPolling = false;
+  #isHinted = false;
+  #isClosed = false;
+  #failures = 0;
+  #reason = '';
+  #lastSuccessAt: number | undefined;
+  #abort = new AbortController();
+
+  constructor(options: PollerOptions) {
+    this.source = options.source;
+    this.#options = options;
+  }
+
+  get health(): SourceHealth {
+    const { name, type } = this.source;
+    const isUp = this.#failures === 0;
+    return { name, type, isUp, reason: this.#reason, lastSuccessAt: this.#lastSuccessAt };
+  }
+
+  /** Asks for the first time; whatever comes of it, the next question follows when it is due. */
+  async start(): Promise<void> {
+    await this.#poll();
+  }
+
+  /** Something has changed, says somebody who need not be believed. */
+  hint(): void {
+    if (this.#isPolling) this.#isHinted = true;
+    else this.#schedule(hintGapMs);
+  }
+
+  /** Asks now. @throws why it could not be asked */
+  async now(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#poll();
+    if (this.#failures > 0)
+      throw new GatewayError('UNAVAILABLE', `source '${this.source.name}' could not be asked: ${this.#reason}`);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#abort.abort();
+    await this.source.close();
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#isPolling || this.#isClosed) return;
+    this.#isPolling = true;
+    const cpuMs = this.#options.cpuMs();
+    try {
+      const listing = await this.#listed();
+      this.#succeeded();
+      this.#options.onPoll(listing === undefined ? 'same' : 'changed');
+      if (listing !== undefined) this.#options.onListing(listing);
+    } catch (error) {
+      this.#failed(GatewayError.from(error));
+    } finally {
+      this.#isPolling = false;
+      this.#schedule(this.#isHinted ? hintGapMs : this.#restMs(this.#options.cpuMs() - cpuMs));
+      this.#isHinted = false;
+    }
+  }
+
+  async #listed(): Promise<Listing | undefined> {
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(this.#options.listTimeoutMs)]);
+    try {
+      return await this.source.list(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      throw new GatewayError('UNAVAILABLE', `it did not answer within ${this.#options.listTimeoutMs} ms`);
+    }
+  }
+
+  #succeeded(): void {
+    const wasDown = this.#failures > 0;
+    this.#failures = 0;
+    this.#reason = '';
+    this.#lastSuccessAt = this.#options.epochNow();
+    if (wasDown) this.#options.onHealth(this.health);
+  }
+
+  #failed(error: GatewayError): void {
+    this.#options.onPoll('failed');
+    this.#failures++;
+    const isNews = this.#failures === 1;
+    this.#reason = error.message;
+    if (isNews && !this.#isClosed) this.#options.onHealth(this.health);
+  }
+
+  #restMs(workMs: number): number | undefined {
+    const { intervalMs, random } = this.#options;
+    if (intervalMs === 0) return undefined;
+    const backoffMs = Math.min(backoffMsMax, intervalMs * 2 ** Math.min(20, this.#failures));
+    const restMs = this.source.type === 'directory' ? workMs * restPerWork : 0;
+    return Math.max(backoffMs, restMs) * (1 + jitter * (2 * random() - 1));
+  }
+
+  #schedule(afterMs: number | undefined): void {
+    clearTimeout(this.#timer);
+    if (afterMs === undefined || this.#isClosed) return;
+    this.#timer = setTimeout(() => void this.#poll(), afterMs).unref();
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * The few things the store does to a disk: create without following links, make durable, remove, and say what went wrong.
+ *
+ * A rename is durable when its directory is synced, and a file when both are; whoever calls decides the order.
+ *
+ * Must not know versions.
+ */
+import { constants } from 'node:fs';
+import { chmod, type FileHandle, lstat, open, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { GatewayError } from '../../core/errors.js';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
+
+/** Syncs under way together: the file system writes them out as one. */
+const syncsAtOnce = 16;
+
+/** A new file that only its owner may read; never one that is there already, nor what a link points to. */
+export function createFile(path: string): Promise<FileHandle> {
+  return open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
+}
+
+/** A file that is there, to go on with; undefined when it is not a plain file of one name. */
+export async function reopenFile(path: string): Promise<FileHandle | undefined> {
+  const found = await lstat(path).catch(absent);
+  if (found === undefined || !found.isFile() || found.nlink !== 1) return undefined;
+  return open(path, O_NOFOLLOW | O_RDWR);
+}
+
+/** A new file with its content on the disk. */
+export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
+  const file = await createFile(path);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Replaces a file as a whole: whoever reads sees the old one or the new one, also after a loss of power. */
+export async function replaceDurably(path: string, content: string): Promise<void> {
+  const next = `${path}.new`;
+  await rm(next, { force: true });
+  await writeDurably(next, content);
+  await rename(next, path);
+  await sync([dirname(path)]);
+}
+
+/** Brings files and directories to the disk, several at a time. */
+export async function sync(paths: readonly string[]): Promise<void> {
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < paths.length) {
+      const file = await open(paths[next++]!, O_RDONLY | O_NOFOLLOW);
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(syncsAtOnce, paths.length) }, work));
+}
+
+/** Removes a directory and all in it, also where it had been made read-only. Links are removed, not followed. */
+export async function removeTree(path: string): Promise<void> {
+  const found = await lstat(path).catch(absent);
+  if (found?.isDirectory()) await makeWritable(path);
+  await rm(path, { recursive: true, force: true });
+}
+
+async function makeWritable(directory: string): Promise<void> {
+  await chmod(directory, 0o700);
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) await makeWritable(join(directory, entry.name));
+  }
+}
+
+/** What may still be written to the disk of `path`, and its size. */
+export async function spaceOf(path: string): Promise<{ freeBytes: number; diskBytes: number }> {
+  const { bavail, blocks, bsize } = await statfs(path);
+  return { freeBytes: bavail * bsize, diskBytes: blocks * bsize };
+}
+
+/** For what may be absent. */
+export function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  throw error;
+}
+
+/** A fault of the store's own disk as an error of ours: a full one is told apart, for it passes when there is room. */
+export function diskFault(thrown: unknown, subject: string): GatewayError {
+  if (thrown instanceof GatewayError) return thrown;
+  const { code } = thrown as NodeJS.ErrnoException;
+  if (code === undefined) return GatewayError.from(thrown);
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new GatewayError('RESOURCE_EXHAUSTED', `${subject}: no space left in the store`, { cause: thrown });
+  }
+  return new GatewayError('INTERNAL', `${subject}: the store cannot be written (${code})`, {
+    cause: thrown,
+  });
+}
+
+/** Does what only the disk can make fail. */
+export async function onDisk<Result>(subject: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw diskFault(error, subject);
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Everything between the sources and the registry: who is asked when, what they offer together, and the bytes of a version.
+ *
+ *   sources ─ pollers ─▶ catalogue ─▶ onOffer           bring(version): source ─▶ store ─▶ directory
+ *
+ * What each source listed last is kept. At a start without it, that listing and the store stand in for it, so that what was
+ * served goes on being served; a version that is in the store needs no source.
+ *
+ * Must not know states of versions or what is published.
+ */
+import { z } from 'zod';
+import { GatewayError } from '../core/errors.js';
+import type { VersionId } from '../core/model.js';
+import type { Catalogue, OfferedModel } from './catalogue.js';
+import { Poller, type SourceHealth } from './poller.js';
+import type { Brought } from './repository.js';
+import type { Listing, Source } from './source.js';
+import { recordFileName } from './store/digest.js';
+import type { PullHooks } from './store/pull-hooks.js';
+import type { Store, StoredVersion } from './store/store.js';
+
+export interface SuppliedSource {
+  readonly source: Source;
+  /** 0 = only when told. */
+  readonly pollMs: number;
+  readonly hooks: PullHooks;
+}
+
+export interface SupplyOptions {
+  /** In the order of the configuration. */
+  readonly sources: readonly SuppliedSource[];
+  readonly catalogue: Catalogue;
+  readonly store: Store;
+  readonly onOffer: () => void;
+  readonly onHealth: (health: SourceHealth) => void;
+  readonly onPoll: (source: string, result: 'changed' | 'same' | 'failed') => void;
+  /** Bytes that came for a version, and in how many milliseconds. */
+  readonly onPull: (source: string, stored: StoredVersion, tookMs: number) => void;
+  readonly onPullFailed: (source: string, id: VersionId, error: GatewayError) => void;
+  /** Must these bytes not be served, whatever they are called now? @throws the reason */
+  readonly checkAllowed: (stored: StoredVersion) => void;
+  readonly listTimeoutMs: number;
+  readonly epochNow: () => number;
+  readonly cpuMs: () => number;
+  readonly random: () => number;
+}
+
+const facts = z.object({
+  tags: z.record(z.string(), z.string()),
+  description: z.string(),
+  metrics: z.record(z.string(), z.number()),
+  runId: z.string(),
+  created: z.string(),
+});
+const version = z.object({
+  version: z.string(),
+  revision: z.string(),
+  bytes: z.number().optional(),
+  facts,
+  waiting: z.string().optional(),
+});
+const model = z.object({
+  name: z.string(),
+  versions: z.array(version),
+  aliases: z.record(z.string(), z.string()),
+  config: z.object({ name: z.string(), text: z.string() }).optional(),
+});
+const keptListing = z.object({ models: z.array(model), ignored: z.array(z.string()) }).nullable();
+
+/** What one poll takes at the most, beside pulls. */
+export class Supply {
+  readonly #options: SupplyOptions;
+  readonly #pollers: ReadonlyMap<string, Poller>;
+  readonly #hooks: ReadonlyMap<string, PullHooks>;
+  #isStarted = false;
+
+  constructor(options: SupplyOptions) {
+    this.#options = options;
+    this.#hooks = new Map(options.sources.map(({ source, hooks }) => [source.name, hooks]));
+    this.#pollers = new Map(options.sources.map((supplied) => [supplied.source.name, this.#poller(supplied)]));
+  }
+
+  #poller({ source, pollMs }: SuppliedSource): Poller {
+    const { listTimeoutMs, onHealth, onPoll, epochNow, cpuMs, random } = this.#options;
+    return new Poller({
+      source,
+      intervalMs: pollMs,
+      listTimeoutMs,
+      onListing: (listing) => this.#take(source.name, listing),
+      onHealth,
+      onPoll: (result) => onPoll(source.name, result),
+      epochNow,
+      cpuMs,
+      random,
+    });
+  }
+
+  /**
+   * Asks every source once; those that do not answer are stood in for by what they listed last.
+   * @throws what a local folder has to say when there is no other source and nothing was ever listed
+   */
+  async start(): Promise<void> {
+    await Promise.all([...this.#pollers.values()].map((poller) => poller.start()));
+    for (const [name, poller] of this.#pollers) {
+      if (this.#options.catalogue.has(name)) continue;
+      const kept = await this.#options.store.state.read<Listing | null>(
+        `listing-${name}`,
+        keptListing as unknown as z.ZodType<Listing | null>,
+        null,
+      );
+      if (kept !== null) this.#options.catalogue.put(name, kept);
+      else if (this.#pollers.size === 1) throw new GatewayError('NOT_FOUND', poller.health.reason);
+    }
+    this.#isStarted = true;
+  }
+
+  #take(name: string, listing: Listing): void {
+    this.#options.catalogue.put(name, listing);
+    // Losing it costs a start without the source its list, nothing else; the disk is looked at elsewhere.
+    void this.#options.store.state.write(`listing-${name}`, listing).catch(() => {});
+    if (this.#isStarted) this.#options.onOffer();
+  }
+
+  /** One model, after its source was asked anew; a source that is down is not waited for. */
+  async look(name: string): Promise<OfferedModel | undefined> {
+    const known = this.#options.catalogue.model(name);
+    const asked = known === undefined ? [...this.#pollers.values()] : [this.#pollers.get(known.source)!];
+    await Promise.all(asked.map((poller) => poller.now().catch(() => {})));
+    return this.#options.catalogue.model(name);
+  }
+
+  health(): SourceHealth[] {
+    return [...this.#pollers.values()].map((poller) => poller.health);
+  }
+
+  /** Somebody says that a source has changed. @returns whether there is such a source */
+  hint(name: string): boolean {
+    const poller = this.#pollers.get(name);
+    poller?.hint();
+    return poller !== undefined;
+  }
+
+  /**
+   * The bytes of a version, in the store.
+   * @throws what its source says; from the store alone when the source cannot be asked or has it no more
+   */
+  async bring(id: VersionId, onStored: () => void): Promise<Brought> {
+    const source = this.#options.catalogue.model(id.model)?.source ?? '';
+    const stored = await this.#stored(id, source);
+    this.#options.checkAllowed(stored);
+    onStored();
+    const { directory, record, artifactSha256 } = stored;
+    const artifact = { source: stored.source, revision: record.revision, sha256: artifactSha256 };
+    return { directory, besides: [recordFileName], config: record.config, artifact };
+  }
+
+  async #stored(id: VersionId, name: string): Promise<StoredVersion> {
+    const poller = this.#pollers.get(name);
+    if (poller === undefined) return this.#kept(id, new GatewayError('NOT_FOUND', `no source has model '${id.model}'`));
+    const { source } = poller;
+    const startedAt = this.#options.epochNow();
+    try {
+      const { signal = AbortSignal.timeout(this.#options.listTimeoutMs) } = this.#hooks.get(name)!;
+      const artifact = await source.resolve(id.model, id.version, signal);
+      const stored = await this.#options.store.pull(source, artifact, this.#hooks.get(name));
+      this.#options.onPull(name, stored, this.#options.epochNow() - startedAt);
+      return stored;
+    } catch (thrown) {
+      const error = GatewayError.from(thrown);
+      this.#options.onPullFailed(name, id, error);
+      const mayPass = error.code !== 'FAILED_PRECONDITION';
+      if (mayPass) return this.#kept({ ...id }, error, name);
+      throw error;
+    }
+  }
+
+  #kept({ model: name, version: text }: VersionId, error: GatewayError, source?: string): StoredVersion {
+    const found = this.#options.store.find({ model: name, version: text, ...(source === undefined ? {} : { source }) });
+    if (found === undefined) throw error;
+    return found;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#pollers.values()].map((poller) => poller.close()));
+  }
+}

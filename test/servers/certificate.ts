@@ -1,0 +1,20 @@
+/** A certificate for localhost, 127.0.0.1 and models.example, signed by itself, with its key. Worth nothing outside these tests. */
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBqzCCAVGgAwIBAgIUTUf+f9fkUhovFU7ptbaSpdbv2/4wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTEyNDAwNVoYDzIxMjYxMDI4
+MTI0MDA1WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASaWfm0pIvweLDygvzFB5Wt3qXtJ+OB+AFEc563NFf0J8w4I1bFULLZ
+5X1D9hjMHeq019XbQPiJWIwlfyFk3eBLo38wfTAdBgNVHQ4EFgQUXoUjyC+baL1i
+oTGohOlSepXuNfcwHwYDVR0jBBgwFoAUXoUjyC+baL1ioTGohOlSepXuNfcwDwYD
+VR0TAQH/BAUwAwEB/zAqBgNVHREEIzAhgglsb2NhbGhvc3SCDm1vZGVscy5leGFt
+cGxlhwR/AAABMAoGCCqGSM49BAMCA0gAMEUCIQDMVOM7TqP5g8b7LlQ72pc+ADkE
+QKg/yyw0wWGi6U/yXAIgav1vpkLD3b3EEyWnEByRmspbot1505LMOT1lVex+aOU=
+-----END CERTIFICATE-----
+`;
+
+export const privateKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgsEpPOYoSnrBQXhWZ
+/vG8w63G13809E9JCwsJVNH6HcKhRANCAASaWfm0pIvweLDygvzFB5Wt3qXtJ+OB
++AFEc563NFf0J8w4I1bFULLZ5X1D9hjMHeq019XbQPiJWIwlfyFk3eBL
+-----END PRIVATE KEY-----
+`;
