@@ -13,9 +13,14 @@ LABEL org.opencontainers.image.title="sluice" \
 ENV NODE_ENV=production \
     ORT_DISABLE_TELEMETRY=1 \
     MALLOC_ARENA_MAX=2 \
-    HOME=/tmp
+    HOME=/tmp \
+    SLUICE_REGISTRY_STORE_PATH=/var/lib/sluice/store \
+    SLUICE_AUDIT_PATH=/var/lib/sluice/audit
 WORKDIR /sluice
 COPY --from=build /image .
+# The store and the audit log are what should outlive a container.
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/sluice
+VOLUME /var/lib/sluice
 USER 65532:65532
 EXPOSE 8000 8001 8002
 STOPSIGNAL SIGTERM

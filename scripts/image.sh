@@ -13,8 +13,7 @@ abi=$(node -p process.versions.modules)
 mkdir -p "$target"
 cp -R package.json package-lock.json .npmrc proto config "$target/"
 mkdir -p "$target/dist" "$target/models"
-cp -R dist/src "$target/dist/"
-mkdir -p "$target/dist/bench" && cp dist/bench/*.js "$target/dist/bench/"
+cp -R dist/src dist/bench "$target/dist/"
 for model in models/*/; do
   case $model in models/train/ | models/examples/) ;; *) cp -R "$model" "$target/models/" ;; esac
 done

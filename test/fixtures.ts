@@ -113,8 +113,8 @@ export function constantOnly(): Buffer {
 }
 
 /** Fully connected layers with ReLU between and softmax at the end; the same weights every time. */
-export function dense(sizes: readonly number[] = [30, 64, 32, 2]): Buffer {
-  const random = pseudoRandom(sizes.length);
+export function dense(sizes: readonly number[] = [30, 64, 32, 2], seed = sizes.length): Buffer {
+  const random = pseudoRandom(seed);
   const nodes: Buffer[] = [];
   const initializers: Buffer[] = [];
   const layers = sizes.length - 1;

@@ -6,5 +6,6 @@ import { leakSoak } from './leak-soak.js';
 import { overload } from './overload.js';
 import { reconnectStorm } from './reconnect-storm.js';
 import { steady } from './steady.js';
+import { swap } from './swap.js';
 
-export const scenarios: readonly Scenario[] = [steady, kill9, reconnectStorm, drain, overload, leakSoak];
+export const scenarios: readonly Scenario[] = [steady, kill9, reconnectStorm, drain, overload, swap, leakSoak];

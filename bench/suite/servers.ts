@@ -4,6 +4,9 @@
  * Must not know load or cells.
  */
 import type { ChildProcess } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { end, start } from './children.js';
@@ -105,7 +108,10 @@ export async function startGateway({ models, processes = 0, flags = [], env = {}
   const args = [cli, 'serve', '--models', models, '--host', '127.0.0.1', ...ports, '--log-format', 'json', ...flags];
   if (processes > 0) args.push('--gateway-processes', String(processes));
   if (!flags.includes('--drain-delay-ms')) args.push('--drain-delay-ms', '0');
-  const child = start(process.execPath, args, { env: { ...process.env, ...env } });
+  const state = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
+  const paths = { SLUICE_REGISTRY_STORE_PATH: join(state, 'store'), SLUICE_AUDIT_PATH: join(state, 'audit') };
+  const child = start(process.execPath, args, { env: { ...process.env, ...paths, ...env } });
+  child.on('exit', () => removeTree(state));
   const log: Readonly<Record<string, unknown>>[] = [];
   const ready = new Map<number, number>();
   let addresses: { readonly http: string; readonly grpc: string } | undefined;
@@ -126,6 +132,13 @@ export async function startGateway({ models, processes = 0, flags = [], env = {}
 }
 
 const logMax = 10_000;
+
+/** A store is read-only all the way down. */
+function removeTree(directory: string): void {
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true }))
+    if (entry.isDirectory()) chmodSync(join(entry.parentPath, entry.name), 0o700);
+  rmSync(directory, { recursive: true, force: true });
+}
 
 /** How many processes there will be is the gateway's own choice; its metrics say how many are ready. */
 async function allReady(admin: string): Promise<void> {

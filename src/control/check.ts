@@ -99,7 +99,7 @@ async function tried(
     for (const { version } of wanted) {
       const id = { model: name, version };
       await repository
-        .admit(id, { config: undefined, onStored: () => {} })
+        .admit(id, { config: undefined, isExact: true, onStored: () => {} })
         .catch((error: Error) => problems.push({ where: nameOf(id), message: error.message }));
     }
   }

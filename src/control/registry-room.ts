@@ -113,7 +113,9 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
   const quarantine = await Quarantine.open(store.state);
   const serving = await StateDocument.open<Remembered>(store.state, 'serving', remembered, {});
   const goldens = await StateDocument.open(store.state, 'golden', goldenRecords, {});
-  const sources = sourcesIn(config);
+  // Who loads by calls says himself when a version is complete: nothing is polled, nothing has to settle.
+  const isExplicit = config.models.load === 'explicit';
+  const sources = sourcesIn(config).map((source) => (isExplicit ? { ...source, poll_ms: 0 } : source));
   const sourceTools = {
     bareName: config.models.name,
     trust: config.registry.trust,
@@ -130,7 +132,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
   const supply = new Supply({
     sources: sources.map((source) => ({
       source: sourceOf(source, sourceTools),
-      pollMs: config.models.load === 'explicit' ? 0 : source.poll_ms,
+      pollMs: source.poll_ms,
       hooks: hooksOf(tools, source),
     })),
     catalogue,
@@ -159,6 +161,10 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       const entry = quarantine.find(artifactSha256);
       if (entry !== undefined) throw new GatewayError('FAILED_PRECONDITION', `it is quarantined: ${entry.reason}`);
     },
+    makeRoom: async (bytes) => {
+      const { removed } = await store.collect(room.registry?.kept() ?? new Set(), 0, bytes);
+      return removed.length > 0;
+    },
     listTimeoutMs,
     epochNow,
     cpuMs: tools.cpuMs,
@@ -166,7 +172,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
   });
 
   const repository = new Repository({
-    bring: (id, onStored) => supply.bring(id, onStored),
+    bring: (id, how) => supply.bring(id, how),
     defaults: specDefaultsOf(config),
     override: (spec) => overridden(spec, live.current),
     trial: (trial, memoryBytesMax) => tools.admission.admit(trial, memoryBytesMax),

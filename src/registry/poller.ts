@@ -46,7 +46,10 @@ export class Poller {
   readonly source: Source;
   readonly #options: PollerOptions;
   #timer: NodeJS.Timeout | undefined;
-  #isPolling = false;
+  #polling: Promise<void> | undefined;
+  /** Begins when the question under way has been answered. */
+  #next: Promise<void> | undefined;
+  #askedAt = 0;
   #isHinted = false;
   #isClosed = false;
   #failures = 0;
@@ -72,14 +75,20 @@ export class Poller {
 
   /** Something has changed, says somebody who need not be believed. */
   hint(): void {
-    if (this.#isPolling) this.#isHinted = true;
-    else this.#schedule(hintGapMs);
+    // A hint that waits for its turn stands for all that come meanwhile; they must not put it off.
+    if (this.#isHinted) return;
+    this.#isHinted = true;
+    if (this.#polling === undefined) this.#schedule(this.#hintGapMs());
   }
 
-  /** Asks now. @throws why it could not be asked */
+  /** Asks now: what was asked before may have been answered before. @throws why it could not be asked */
   async now(): Promise<void> {
-    clearTimeout(this.#timer);
-    await this.#poll();
+    if (this.#polling === undefined) await this.#poll();
+    else
+      await (this.#next ??= this.#polling.then(() => {
+        this.#next = undefined;
+        return this.#poll();
+      }));
     if (this.#failures > 0)
       throw new GatewayError('UNAVAILABLE', `source '${this.source.name}' could not be asked: ${this.#reason}`);
   }
@@ -91,9 +100,16 @@ export class Poller {
     await this.source.close();
   }
 
-  async #poll(): Promise<void> {
-    if (this.#isPolling || this.#isClosed) return;
-    this.#isPolling = true;
+  #poll(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.#polling ??= this.#ask();
+    return this.#polling;
+  }
+
+  async #ask(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#askedAt = this.#options.epochNow();
+    this.#isHinted = false;
     const cpuMs = this.#options.cpuMs();
     try {
       const listing = await this.#listed();
@@ -103,9 +119,8 @@ export class Poller {
     } catch (error) {
       this.#failed(GatewayError.from(error));
     } finally {
-      this.#isPolling = false;
-      this.#schedule(this.#isHinted ? hintGapMs : this.#restMs(this.#options.cpuMs() - cpuMs));
-      this.#isHinted = false;
+      this.#polling = undefined;
+      this.#schedule(this.#isHinted ? this.#hintGapMs() : this.#restMs(this.#options.cpuMs() - cpuMs));
     }
   }
 
@@ -133,6 +148,12 @@ export class Poller {
     const isNews = this.#failures === 1;
     this.#reason = error.message;
     if (isNews && !this.#isClosed) this.#options.onHealth(this.health);
+  }
+
+  /** Until a hint may be followed, whatever the clock has done since. */
+  #hintGapMs(): number {
+    const sinceMs = Math.max(0, this.#options.epochNow() - this.#askedAt);
+    return Math.max(0, hintGapMs - sinceMs);
   }
 
   #restMs(workMs: number): number | undefined {

@@ -104,9 +104,14 @@ export interface RegistryOptions {
 export interface Bringing {
   /** JSON text of a model configuration to use instead of the model's own. */
   readonly config: string | undefined;
+  /** What the store has of the version must not stand in for what its source offers now. */
+  readonly isExact: boolean;
   /** Called when the bytes are there. */
   readonly onStored: () => void;
 }
+
+/** The longest pause between two tries of a load that fails for a reason that may pass. */
+const retryMsMax = 60_000;
 
 export class Registry {
   readonly #options: RegistryOptions;
@@ -143,6 +148,7 @@ export class Registry {
       this.#choose(model);
     }
     await this.#publish('start');
+    for (const model of this.#models.values()) this.#retireLater(model);
   }
 
   /** Nothing is loaded, retried or retired by itself any more. */
@@ -230,10 +236,12 @@ export class Registry {
   }
 
   /** Of versions that the policy does not want, those that an operator or the last life of the process asks for. */
-  #isChosen({ versions, choice }: ModelRecord, { version }: Offered): boolean {
+  #isChosen({ versions, choice, champion, labels }: ModelRecord, { version }: Offered): boolean {
     const { aliases, hold, pins } = choice;
     return (
       versions.has(version) ||
+      champion === version ||
+      Object.values(labels).includes(version) ||
       pins.includes(version) ||
       hold?.to === version ||
       Object.values(aliases).includes(version)
@@ -277,7 +285,14 @@ export class Registry {
     this.#due.add(name);
     await this.#serial(name, async () => {
       this.#due.delete(name);
-      if (!this.#isClosed) await this.#reconcile(name);
+      if (this.#isClosed) return;
+      try {
+        await this.#reconcile(name);
+      } catch (error) {
+        // What could not be written down now is due again; nothing else would ask for it.
+        this.#later(`again ${name}`, retryMsMax, () => this.#reconcile(name));
+        throw error;
+      }
     });
   }
 
@@ -295,7 +310,17 @@ export class Registry {
     if (isHoldOver(model)) model.choice = withoutHold(model.choice);
     this.#choose(model);
     if (JSON.stringify(routeOf(model)) !== this.#sent.get(model.name)) await this.#publish(reason);
-    this.#later(`retire ${model.name}`, this.#options.keepPreviousMs(), () => this.#retireUnneeded(model));
+    this.#retireLater(model);
+  }
+
+  /** Each version that nobody needs is closed when nobody has needed it for as long as versions are kept. */
+  #retireLater(model: ModelRecord): void {
+    for (const record of model.versions.values()) {
+      const what = `retire ${nameOf(record.id)}`;
+      if (this.#isRetirable(model, record)) {
+        if (!this.#timers.has(what)) this.#later(what, this.#options.keepPreviousMs(), () => this.#retire(model, record));
+      } else this.#forget(what);
+    }
   }
 
   /** Loads what is wanted and not there, or there in another revision. */
@@ -303,31 +328,35 @@ export class Registry {
     for (const record of sorted(model.versions.values())) {
       const isChosen = record.isWanted || isNeeded(model, record);
       if (!record.isOpen && this.#options.policy === 'lazy') continue;
-      if (!isChosen || !record.isListed || record.waiting !== undefined || record.state === 'quarantined') continue;
+      if (!isChosen || !record.isListed || record.waiting !== undefined) continue;
       if (record.id.version === model.choice.hold?.version && !record.isOpen) continue;
       if (record.isOpen ? record.triedRevision === record.revision : !this.#mayTry(record)) continue;
-      await (record.isOpen ? this.#reload(record, undefined) : this.#load(record)).catch(() =>
-        this.#retryLater(record),
-      );
+      await (record.isOpen ? this.#reload(record, undefined) : this.#load(record)).catch((error: GatewayError) => {
+        if (error.code !== 'FAILED_PRECONDITION') this.#retryLater(record);
+      });
     }
   }
 
   #mayTry(record: VersionRecord): boolean {
     if (record.triedRevision !== record.revision) return true;
-    return record.state !== 'refused' && record.tries <= this.#options.retriesMax;
+    return record.state !== 'refused' && record.state !== 'quarantined';
   }
 
-  /** What failed for a reason that may pass is tried again by itself, a few times. */
+  /** What failed for a reason that may pass is tried again by itself: a few times soon, then now and again. */
   #retryLater(record: VersionRecord): void {
     const { retriesMax, retryMs } = this.#options;
-    if (record.state !== 'failed' || record.tries > retriesMax) return;
-    this.#later(`retry ${nameOf(record.id)}`, retryMs * 2 ** (record.tries - 1), () =>
-      this.#reconcile(record.id.model),
-    );
+    if (retriesMax === 0) return;
+    const delayMs = record.tries > retriesMax ? retryMsMax : Math.min(retryMsMax, retryMs * 2 ** (record.tries - 1));
+    this.#later(`retry ${nameOf(record.id)}`, delayMs, () => this.#reconcile(record.id.model));
+  }
+
+  #forget(what: string): void {
+    clearTimeout(this.#timers.get(what));
+    this.#timers.delete(what);
   }
 
   #later(what: string, delayMs: number, work: () => Promise<void>): void {
-    clearTimeout(this.#timers.get(what));
+    this.#forget(what);
     if (this.#isClosed) return;
     const model = what.split(' ')[1]!.split('@')[0]!;
     const timer = setTimeout(() => {
@@ -356,7 +385,7 @@ export class Registry {
   async #load(record: VersionRecord, config?: string): Promise<void> {
     this.#change(record, 'pulling');
     const onStored = () => this.#change(record, 'admitting');
-    await this.#bring(record, { config, onStored }, () => this.#change(record, 'opening'));
+    await this.#bring(record, { config, isExact: false, onStored }, () => this.#change(record, 'opening'));
     this.#change(record, 'ready');
   }
 
@@ -382,15 +411,21 @@ export class Registry {
   /** A version that serves goes on serving until the new opening has succeeded; the processes replace one by the other. */
   async #reload(record: VersionRecord, config: string | undefined): Promise<void> {
     if (!record.isOpen) return this.#load(record, config);
+    const before = record.triedRevision;
     record.triedRevision = record.revision;
+    record.tries++;
     try {
-      const spec = await this.#options.admit(record.id, { config, onStored: () => {} });
+      const spec = await this.#options.admit(record.id, { config, isExact: true, onStored: () => {} });
       await this.#options.open(spec);
       record.spec = spec;
       record.reason = '';
+      record.tries = 0;
     } catch (thrown) {
-      record.reason = `goes on as it is, the newer content was refused: ${GatewayError.from(thrown).message}`;
-      throw thrown;
+      const error = GatewayError.from(thrown);
+      const isFinal = error.code === 'FAILED_PRECONDITION';
+      if (!isFinal) record.triedRevision = before;
+      record.reason = `goes on as it is, the newer content ${isFinal ? 'was refused' : 'could not be had'}: ${error.message}`;
+      throw error;
     }
   }
 
@@ -415,7 +450,7 @@ export class Registry {
       }
       this.#choose(model);
       await this.#publish('load');
-      await this.#retireUnneeded(model);
+      for (const record of model.versions.values()) await this.#retire(model, record);
     });
   }
 
@@ -557,6 +592,8 @@ export class Registry {
         'NOT_FOUND',
         `model '${model.name}' has no version ${version}, or nobody has asked for it`,
       );
+    if (model.isUnloaded)
+      throw new GatewayError('FAILED_PRECONDITION', `model '${model.name}' was unloaded: load it first`);
     if (record.state === 'quarantined')
       throw new GatewayError('FAILED_PRECONDITION', `version ${version} is quarantined: ${record.reason}`);
     if (isServed(record)) return record;
@@ -576,21 +613,23 @@ export class Registry {
       await this.#publish(reason);
     } catch (error) {
       model.choice = before;
+      model.labels = labelsOf(model);
       throw error;
     }
     await this.#remember();
-    this.#later(`retire ${model.name}`, this.#options.keepPreviousMs(), () => this.#retireUnneeded(model));
+    this.#retireLater(model);
   }
 
-  async #retireUnneeded(model: ModelRecord): Promise<void> {
-    const isLazy = this.#options.policy === 'lazy';
-    for (const record of model.versions.values()) {
-      if (!record.isOpen || isLazy || isNeeded(model, record)) continue;
-      this.#change(record, 'draining');
-      await this.#publish('retire');
-      await this.#close(record);
-      this.#change(record, 'unloaded', 'unloaded');
-    }
+  #isRetirable(model: ModelRecord, record: VersionRecord): boolean {
+    return record.isOpen && this.#options.policy !== 'lazy' && !isNeeded(model, record);
+  }
+
+  async #retire(model: ModelRecord, record: VersionRecord): Promise<void> {
+    if (!this.#isRetirable(model, record)) return;
+    this.#change(record, 'draining');
+    await this.#publish('retire');
+    await this.#close(record);
+    this.#change(record, 'unloaded', 'unloaded');
   }
 
   async #close(record: VersionRecord): Promise<void> {
@@ -606,13 +645,16 @@ export class Registry {
       const record = model.versions.get(id.version);
       if (record === undefined || record.isOpen) return;
       // It stays `lazy` meanwhile: a table published for another model must not turn its callers away.
-      const how = { config: undefined, onStored: () => {} };
+      const how = { config: undefined, isExact: false, onStored: () => {} };
       await this.#bring(record, how, () => {}).catch(async (error) => {
         this.#choose(model);
         await this.#publish('lazy');
         throw error;
       });
       this.#lazyOpen.set(nameOf(id), record);
+      // Only now is it known by which bytes it answers.
+      if (model.champion === id.version && this.#answering.get(id.model)?.spec !== record.spec)
+        await this.#publish('opened on demand');
     });
   }
 
@@ -679,7 +721,11 @@ export class Registry {
   /** What was published last, by model. */
   readonly #answering = new Map<
     string,
-    { readonly version: string | undefined; readonly spec: VersionSpec | undefined }
+    {
+      readonly version: string | undefined;
+      readonly previous: string | undefined;
+      readonly spec: VersionSpec | undefined;
+    }
   >();
 
   async #sendTable(reason: string): Promise<void> {
@@ -694,6 +740,7 @@ export class Registry {
     for (const model of changed)
       this.#answering.set(model.name, {
         version: model.champion,
+        previous: model.previous,
         spec: model.versions.get(model.champion ?? '')?.spec,
       });
     if (changed.length > 0) await this.#remember();
@@ -712,6 +759,7 @@ export class Registry {
       });
     } catch (error) {
       model.champion = last?.version;
+      model.previous = last?.previous;
       model.labels = labelsOf(model);
       throw error;
     }

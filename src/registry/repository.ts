@@ -64,7 +64,7 @@ export type TrialVerdict =
   | { readonly ok: false; readonly code: AdmissionCode; readonly reason: string };
 
 export interface RepositoryOptions {
-  readonly bring: (id: VersionId, onStored: () => void) => Promise<Brought>;
+  readonly bring: (id: VersionId, how: Bringing) => Promise<Brought>;
   readonly defaults: SpecDefaults;
   /** What an operator set for a single model, on top of everything the model says itself. */
   readonly override: (spec: VersionSpec) => VersionSpec;
@@ -98,7 +98,7 @@ export class Repository {
    * @throws FAILED_PRECONDITION with the reason why it is refused
    */
   async admit(id: VersionId, how: Bringing): Promise<VersionSpec> {
-    const { directory, besides, config: own, artifact } = await this.#options.bring(id, how.onStored);
+    const { directory, besides, config: own, artifact } = await this.#options.bring(id, how);
     const config = this.#config(id, how.config === undefined ? own : { name: 'config.json', text: how.config });
     const manifest = await this.#manifest(directory, besides);
     const file = modelFileOf(config, await modelFileIn(directory, manifest));

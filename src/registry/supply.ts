@@ -13,8 +13,9 @@ import { GatewayError } from '../core/errors.js';
 import type { VersionId } from '../core/model.js';
 import type { Catalogue, OfferedModel } from './catalogue.js';
 import { Poller, type SourceHealth } from './poller.js';
+import type { Bringing } from './registry.js';
 import type { Brought } from './repository.js';
-import type { Listing, Source } from './source.js';
+import type { Artifact, Listing, Source } from './source.js';
 import { recordFileName } from './store/digest.js';
 import type { PullHooks } from './store/pull-hooks.js';
 import type { Store, StoredVersion } from './store/store.js';
@@ -39,6 +40,8 @@ export interface SupplyOptions {
   readonly onPullFailed: (source: string, id: VersionId, error: GatewayError) => void;
   /** Must these bytes not be served, whatever they are called now? @throws the reason */
   readonly checkAllowed: (stored: StoredVersion) => void;
+  /** Removes what nobody needs until so many bytes are free. @returns whether anything was removed */
+  readonly makeRoom: (bytes: number) => Promise<boolean>;
   readonly listTimeoutMs: number;
   readonly epochNow: () => number;
   readonly cpuMs: () => number;
@@ -67,7 +70,6 @@ const model = z.object({
 });
 const keptListing = z.object({ models: z.array(model), ignored: z.array(z.string()) }).nullable();
 
-/** What one poll takes at the most, beside pulls. */
 export class Supply {
   readonly #options: SupplyOptions;
   readonly #pollers: ReadonlyMap<string, Poller>;
@@ -109,7 +111,8 @@ export class Supply {
         null,
       );
       if (kept !== null) this.#options.catalogue.put(name, kept);
-      else if (this.#pollers.size === 1) throw new GatewayError('NOT_FOUND', poller.health.reason);
+      else if (this.#pollers.size === 1 && poller.source.type === 'directory')
+        throw new GatewayError('NOT_FOUND', poller.health.reason);
     }
     this.#isStarted = true;
   }
@@ -144,33 +147,45 @@ export class Supply {
    * The bytes of a version, in the store.
    * @throws what its source says; from the store alone when the source cannot be asked or has it no more
    */
-  async bring(id: VersionId, onStored: () => void): Promise<Brought> {
+  async bring(id: VersionId, how: Pick<Bringing, 'isExact' | 'onStored'>): Promise<Brought> {
     const source = this.#options.catalogue.model(id.model)?.source ?? '';
-    const stored = await this.#stored(id, source);
+    const stored = await this.#stored(id, source, how.isExact);
     this.#options.checkAllowed(stored);
-    onStored();
+    how.onStored();
     const { directory, record, artifactSha256 } = stored;
     const artifact = { source: stored.source, revision: record.revision, sha256: artifactSha256 };
     return { directory, besides: [recordFileName], config: record.config, artifact };
   }
 
-  async #stored(id: VersionId, name: string): Promise<StoredVersion> {
+  async #stored(id: VersionId, name: string, isExact: boolean): Promise<StoredVersion> {
     const poller = this.#pollers.get(name);
     if (poller === undefined) return this.#kept(id, new GatewayError('NOT_FOUND', `no source has model '${id.model}'`));
     const { source } = poller;
     const startedAt = this.#options.epochNow();
     try {
-      const { signal = AbortSignal.timeout(this.#options.listTimeoutMs) } = this.#hooks.get(name)!;
+      const signal = AbortSignal.timeout(this.#options.listTimeoutMs);
       const artifact = await source.resolve(id.model, id.version, signal);
-      const stored = await this.#options.store.pull(source, artifact, this.#hooks.get(name));
+      const stored = await this.#pull(source, artifact);
       this.#options.onPull(name, stored, this.#options.epochNow() - startedAt);
       return stored;
     } catch (thrown) {
       const error = GatewayError.from(thrown);
       this.#options.onPullFailed(name, id, error);
-      const mayPass = error.code !== 'FAILED_PRECONDITION';
-      if (mayPass) return this.#kept({ ...id }, error, name);
-      throw error;
+      if (isExact || error.code === 'FAILED_PRECONDITION') throw error;
+      return this.#kept(id, error, name);
+    }
+  }
+
+  /** A store that is full is swept once before that is an error. */
+  async #pull(source: Source, artifact: Artifact): Promise<StoredVersion> {
+    const { store, makeRoom } = this.#options;
+    const hooks = this.#hooks.get(source.name);
+    try {
+      return await store.pull(source, artifact, hooks);
+    } catch (error) {
+      if (GatewayError.from(error).code !== 'RESOURCE_EXHAUSTED') throw error;
+      if (!(await makeRoom(artifact.files.reduce((sum, { bytes = 0 }) => sum + bytes, 0)))) throw error;
+      return store.pull(source, artifact, hooks);
     }
   }
 
