@@ -8,9 +8,10 @@
  * Must not know sockets or how a version is chosen.
  */
 import { GatewayError, invalid } from '../core/errors.js';
-import type { DataPlane, InferenceReply, Selector } from '../core/inference.js';
+import type { CallTerms, DataPlane, InferenceReply, Parameter, Selector } from '../core/inference.js';
 import type { Version } from '../core/model.js';
 import { isRequestId } from '../core/request-id.js';
+import type { Assignment } from '../core/route.js';
 import { errorAnswer, jsonType } from './answers.js';
 import {
   type CodecOptions,
@@ -65,7 +66,9 @@ export function decideInference(
   }
 }
 
-class InferenceCall implements BodyConsumer {
+class InferenceCall implements BodyConsumer, CallTerms {
+  /** Variant asked for, by header or parameter; empty = none. */
+  variant = '';
   readonly #plane: DataPlane;
   readonly #options: InferenceOptions;
   readonly #request: HttpRequest;
@@ -75,6 +78,8 @@ class InferenceCall implements BodyConsumer {
   #deadlineAt = Infinity;
   #coding: Coding | undefined;
   #version!: Version;
+  #assignment: Assignment | undefined;
+  #parameters: ReadonlyMap<string, Parameter> | undefined;
   #isTimed = false;
   #parseMs = 0;
 
@@ -100,8 +105,7 @@ class InferenceCall implements BodyConsumer {
     }
     this.#deadlineAt =
       request.receivedAt + timeoutOf(request.header('x-sluice-timeout-ms'), this.#options.requestTimeoutMs);
-    const variant = request.header('x-sluice-variant');
-    if (variant !== undefined) throw noVariant(variant, this.#target.model);
+    this.variant = request.header('x-sluice-variant') ?? '';
     const coding = contentCoding(request.header('content-encoding'));
     if (coding === 'unknown') throw new UnsupportedCoding();
     this.#coding = coding;
@@ -140,6 +144,7 @@ class InferenceCall implements BodyConsumer {
     if (this.#id === '') this.#id = this.#options.newId();
     const headers: Header[] = [['x-request-id', this.#id]];
     if (error instanceof UnsupportedCoding) headers.push(['Accept-Encoding', 'gzip, deflate']);
+    if (this.#assignment !== undefined) headers.push(...assignmentHeaders(this.#assignment));
     return this.#sent(errorAnswer(error, status, headers));
   }
 
@@ -173,13 +178,36 @@ class InferenceCall implements BodyConsumer {
     else if (this.#id === '') this.#id = this.#options.newId();
   }
 
-  /** A label may also be a parameter; the path decides when it names a version or label itself. */
+  /**
+   * The model's route decides, when it has one, now that the parameters are known; else the version that was found before the
+   * body. A label may also be a parameter; the path decides when it names a version or label itself.
+   */
   #versionOf(wire: WireRequest): Version | Promise<Version> {
-    const { label, variant } = parametersOf(wire);
-    const { model, selector } = this.#target;
-    if (variant !== '') throw noVariant(variant, model);
-    if (label === '' || selector.version !== undefined || selector.label !== undefined) return this.#version;
-    return this.#plane.find(model, { label: checkedLabel(label) });
+    const { label, variant, others } = parametersOf(wire);
+    const { model, selector: named } = this.#target;
+    const isNamed = label === '' || named.version !== undefined || named.label !== undefined;
+    const selector = isNamed ? named : { label: checkedLabel(label) };
+    if (variant !== '') this.variant = variant;
+    this.#parameters = others;
+    const assigned = this.#plane.assign(model, selector, this);
+    if (assigned !== undefined) {
+      this.#assignment = assigned.assignment;
+      return assigned.version;
+    }
+    if (this.variant !== '') throw noVariant(this.variant, model);
+    return isNamed ? this.#version : this.#plane.find(model, selector);
+  }
+
+  get requestId(): string {
+    return this.#id;
+  }
+
+  header(name: string): string | undefined {
+    return this.#request.header(name);
+  }
+
+  parameter(name: string): Parameter | undefined {
+    return this.#parameters?.get(name);
   }
 
   #infer(wire: WireRequest, version: Version): Promise<HttpResponse> | HttpResponse {
@@ -205,8 +233,20 @@ class InferenceCall implements BodyConsumer {
       deadlineAt: this.#deadlineAt,
       cancellation,
       protocol: 'http',
+      assignment: this.#assignment,
     });
-    return reply.then((given) => this.#encode(given, version, form)).catch((thrown: unknown) => this.#failed(thrown));
+    return reply.then(
+      (given) => this.#encoded(given, version, form),
+      (thrown: unknown) => this.#failed(thrown),
+    );
+  }
+
+  #encoded(reply: InferenceReply, version: Version, form: ReplyForm): HttpResponse | Promise<HttpResponse> {
+    try {
+      return this.#encode(reply, version, form);
+    } catch (thrown) {
+      return this.#failed(thrown);
+    }
   }
 
   /** The request has had its event already. */
@@ -218,13 +258,16 @@ class InferenceCall implements BodyConsumer {
   #encode(reply: InferenceReply, version: Version, form: ReplyForm): HttpResponse | Promise<HttpResponse> {
     const startedAt = this.#isTimed ? this.#plane.now() : 0;
     const { model } = this.#target;
-    const { body, headerLength } = encodeReply(model, version, reply, { form, nonFinite: this.#options.nonFinite });
+    const assignment = this.#assignment;
+    const { nonFinite } = this.#options;
+    const { body, headerLength } = encodeReply(model, version, reply, { form, nonFinite, assignment });
     const headers: Header[] = [
       headerLength === undefined ? jsonType : binaryType,
       ['x-request-id', this.#id],
       ['x-sluice-model', reply.version.model],
       ['x-sluice-version', reply.version.version],
     ];
+    if (assignment !== undefined) headers.push(...assignmentHeaders(assignment));
     if (headerLength !== undefined) headers.push(['Inference-Header-Content-Length', String(headerLength)]);
     if (this.#isTimed) headers.push(['Server-Timing', this.#timingText(reply, version, startedAt)]);
     const coding = acceptedCoding(this.#request.header('accept-encoding'));
@@ -251,6 +294,16 @@ class UnsupportedCoding extends GatewayError {
   constructor() {
     super('INVALID_ARGUMENT', 'Unsupported compression type');
   }
+}
+
+/** Names from the configuration, which no caller has a say in. */
+function assignmentHeaders({ experiment, variant, reason }: Assignment): Header[] {
+  const headers: Header[] = [
+    ['x-sluice-experiment', experiment],
+    ['x-sluice-reason', reason],
+  ];
+  if (variant !== '') headers.push(['x-sluice-variant', variant]);
+  return headers;
 }
 
 function noVariant(variant: string, model: string): GatewayError {

@@ -11,6 +11,7 @@ import { numberOf } from '../core/half.js';
 import type { InferenceReply } from '../core/inference.js';
 import type { Version } from '../core/model.js';
 import { encodeRaw } from '../core/raw.js';
+import type { Assignment } from '../core/route.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
 import type { ReplyForm } from './codec.js';
 import { booleansText, floatsText, integersText, type NonFinite, quoted, stringsText } from './json-writer.js';
@@ -27,12 +28,14 @@ export function encodeReply(
   model: string,
   version: Pick<Version, 'batch' | 'labels'>,
   reply: InferenceReply,
-  options: { readonly form: ReplyForm; readonly nonFinite: NonFinite },
+  options: { readonly form: ReplyForm; readonly nonFinite: NonFinite; readonly assignment?: Assignment | undefined },
 ): EncodedReply {
-  const { form, nonFinite } = options;
+  const { form, nonFinite, assignment } = options;
   const { outputs } = reply;
   let text = form.id === '' ? '{' : `{"id":${JSON.stringify(form.id)},`;
-  text += `"model_name":${quoted(model)},"model_version":"${reply.version.version}","outputs":[`;
+  text += `"model_name":${quoted(model)},"model_version":"${reply.version.version}",`;
+  if (assignment !== undefined) text += parametersText(assignment);
+  text += '"outputs":[';
   let blobs: Uint8Array[] | undefined;
   let blobBytes = 0;
   for (let i = 0; i < outputs.length; i++) {
@@ -52,6 +55,12 @@ export function encodeReply(
   text += ']}';
   if (blobs === undefined || blobBytes === 0) return { body: text, headerLength: undefined };
   return { body: [text, ...blobs], headerLength: Buffer.byteLength(text) };
+}
+
+/** None of the names needs an escape. */
+function parametersText({ experiment, variant, reason }: Assignment): string {
+  const named = variant === '' ? '' : `"sluice_variant":"${variant}",`;
+  return `"parameters":{${named}"sluice_experiment":"${experiment}","sluice_reason":"${reason}"},`;
 }
 
 function classified(output: Tensor, classes: number, version: Pick<Version, 'batch' | 'labels'>): Tensor {

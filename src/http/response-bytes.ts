@@ -13,6 +13,13 @@ export function wholeBody(body: HttpResponse['body']): Uint8Array {
   return Buffer.concat(body.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
 }
 
+/** The body as it is, each part as bytes. */
+export function piecesOf(body: HttpResponse['body']): readonly Uint8Array[] {
+  if (typeof body === 'string') return [Buffer.from(body)];
+  if (body instanceof Uint8Array) return [body];
+  return body.map((part) => (typeof part === 'string' ? Buffer.from(part) : part));
+}
+
 export function sizeOf(body: HttpResponse['body']): number {
   if (typeof body === 'string') return Buffer.byteLength(body);
   if (body instanceof Uint8Array) return body.length;
