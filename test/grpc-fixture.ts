@@ -237,6 +237,8 @@ export class FakePlane implements DataPlane {
     return model === 'matrix' ? Promise.resolve(found) : found;
   }
 
+  assign(): undefined {}
+
   readiness(model: string, selector: { version?: string }) {
     if (this.loading.has(model)) return { isReady: false, reason: 'loading' };
     this.find(model, selector);
@@ -271,6 +273,8 @@ export class FakePlane implements DataPlane {
 }
 
 export const defaults: GrpcOptions = {
+  engine: process.env.SLUICE_TEST_GRPC_ENGINE === 'grpc-js' ? 'grpc-js' : 'own',
+  writeTimeoutMs: 30_000,
   host: '127.0.0.1',
   port: 0,
   messageBytesMax: 64 * 1024 * 1024,

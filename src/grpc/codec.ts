@@ -1,5 +1,5 @@
 /**
- * ModelInfer messages as core values and back: which inputs fit which model, and the reply in one buffer.
+ * ModelInfer messages as core values and back: which inputs fit which model, and the replies.
  *
  * Elements are looked at last: form, names, datatypes and shapes are decided before anything is converted. Replies always
  * carry `raw_output_contents`, one entry for every output, whatever form the request had.
@@ -10,6 +10,8 @@ import { type Code, GatewayError, invalid } from '../core/errors.js';
 import { byteSizeMismatch, checkedCount, checkInputs, type Version } from '../core/model.js';
 import { decodeRaw, encodeRaw } from '../core/raw.js';
 import { bytesOf, type DataType, isDataType, normaliseBooleans, shapeText, type Tensor } from '../core/tensor.js';
+import { aligned } from './aligned.js';
+import type { Message } from './call.js';
 import { datatypeOfField, typedFieldOf, typedNumbers, typedStrings } from './contents.js';
 import type { InferMessage, InputMessage, MessageLimits } from './message.js';
 import { bytesSize, textSize, varintSize, writeLength, writeText, writeVarint } from './wire.js';
@@ -152,7 +154,7 @@ function tensorOf(
   const checked = head as Head & { readonly datatype: DataType };
   const contents = message.inputs[index]!.contents;
   if (contents === undefined || contents.field === 0) {
-    return decodeRaw(checked, message.raw[index] ?? nothing, model, limits.stringsMax);
+    return decodeRaw(checked, aligned(message.raw[index] ?? nothing), model, limits.stringsMax);
   }
   const { name, datatype, shape } = checked;
   const target = { input: name, model, datatype };
@@ -192,15 +194,24 @@ export interface ReplyHead {
   readonly id: string;
 }
 
-/**
- * A ModelInferResponse in a buffer of exactly its size.
- * @param start bytes left free before it, for whoever frames it
- */
-export function encodeReply(head: ReplyHead, outputs: readonly Tensor[], start = 0): Buffer {
-  const sizes = sizesOf(outputs);
-  const out = Buffer.allocUnsafe(start + headSize(head) + sizes.total);
-  writeOutputs(out, writeHead(out, start, head), outputs, sizes);
-  return out;
+/** A ModelInferResponse. */
+export class ReplyMessage implements Message {
+  readonly size: number;
+  readonly isCompressed = false;
+  readonly #head: ReplyHead;
+  readonly #outputs: readonly Tensor[];
+  readonly #sizes: Sizes;
+
+  constructor(head: ReplyHead, outputs: readonly Tensor[]) {
+    this.#head = head;
+    this.#outputs = outputs;
+    this.#sizes = sizesOf(outputs);
+    this.size = headSize(head) + this.#sizes.total;
+  }
+
+  write(out: Buffer, at: number): void {
+    writeOutputs(out, writeHead(out, at, this.#head), this.#outputs, this.#sizes);
+  }
 }
 
 /** `parameters { key: "triton_final_response" value { bool_param: true } }`: every stream message has it. */
@@ -211,26 +222,54 @@ const finalResponse = Buffer.concat([
 ]);
 
 /** A ModelStreamInferResponse with an answer; `requestId` goes into its parameters when it is not empty. */
-export function encodeStreamReply(head: ReplyHead, outputs: readonly Tensor[], requestId: string): Buffer {
-  const sizes = sizesOf(outputs);
-  const idSize = requestId === '' ? 0 : textParameterSize('sluice_request_id', requestId);
-  const inner = headSize(head) + finalResponse.length + idSize + sizes.total;
-  const out = Buffer.allocUnsafe(bytesSize(inner));
-  let at = writeHead(out, writeLength(out, 0, 0x12, inner), head);
-  at += finalResponse.copy(out, at);
-  if (requestId !== '') at = writeTextParameter(out, at, 'sluice_request_id', requestId);
-  writeOutputs(out, at, outputs, sizes);
-  return out;
+export class StreamReplyMessage implements Message {
+  readonly size: number;
+  readonly isCompressed = false;
+  readonly #head: ReplyHead;
+  readonly #outputs: readonly Tensor[];
+  readonly #sizes: Sizes;
+  readonly #requestId: string;
+  readonly #inner: number;
+
+  constructor(head: ReplyHead, outputs: readonly Tensor[], requestId: string) {
+    this.#head = head;
+    this.#outputs = outputs;
+    this.#requestId = requestId;
+    this.#sizes = sizesOf(outputs);
+    const idSize = requestId === '' ? 0 : textParameterSize('sluice_request_id', requestId);
+    this.#inner = headSize(head) + finalResponse.length + idSize + this.#sizes.total;
+    this.size = bytesSize(this.#inner);
+  }
+
+  write(out: Buffer, start: number): void {
+    let at = writeHead(out, writeLength(out, start, 0x12, this.#inner), this.#head);
+    out.set(finalResponse, at);
+    at += finalResponse.length;
+    if (this.#requestId !== '') at = writeTextParameter(out, at, 'sluice_request_id', this.#requestId);
+    writeOutputs(out, at, this.#outputs, this.#sizes);
+  }
 }
 
 /** A ModelStreamInferResponse with an error. */
-export function encodeStreamError(head: ReplyHead, text: string): Buffer {
-  const inner = headSize(head) + finalResponse.length;
-  const out = Buffer.allocUnsafe(textSize(text) + bytesSize(inner));
-  let at = writeLength(out, writeText(out, 0, 0x0a, text), 0x12, inner);
-  at = writeHead(out, at, head);
-  finalResponse.copy(out, at);
-  return out;
+export class StreamErrorMessage implements Message {
+  readonly size: number;
+  readonly isCompressed = false;
+  readonly #head: ReplyHead;
+  readonly #text: string;
+  readonly #inner: number;
+
+  constructor(head: ReplyHead, text: string) {
+    this.#head = head;
+    this.#text = text;
+    this.#inner = headSize(head) + finalResponse.length;
+    this.size = textSize(text) + bytesSize(this.#inner);
+  }
+
+  write(out: Buffer, start: number): void {
+    let at = writeLength(out, writeText(out, start, 0x0a, this.#text), 0x12, this.#inner);
+    at = writeHead(out, at, this.#head);
+    finalResponse.copy(out, at);
+  }
 }
 
 function headSize(head: ReplyHead): number {

@@ -1,14 +1,13 @@
 /**
- * Compression of replies, which grpc-js does not have: it announces `identity` and frames every message as uncompressed.
+ * Compression of messages, both ways: replies for callers that accept it, requests of callers that use it.
  *
- * The encoding is announced by a header of the reply, which grpc-js passes on, and the flag is set while the message is
- * framed: framing copies the message behind a head of five bytes that begins with the flag, so a buffer whose own `copy`
- * also sets the flag is framed as compressed. A test holds this against the library.
- *
- * Must not know the gRPC library or messages.
+ * Must not know an engine or what a message means.
  */
 import { promisify } from 'node:util';
-import { deflate, gzip } from 'node:zlib';
+import { deflate, gunzip, gzip, inflate } from 'node:zlib';
+import { Bytes, bytesOf, type Call, type Message, type ReplyNames } from './call.js';
+import { statusOf } from './codec.js';
+import type { Status } from './terms.js';
 
 export type CompressionLevel = 'none' | 'low' | 'medium' | 'high';
 export type Encoding = 'gzip' | 'deflate';
@@ -19,55 +18,88 @@ const zlibLevel = { low: 1, medium: 6, high: 9 };
 const compressors = { gzip: promisify(gzip), deflate: promisify(deflate) };
 
 /** The encoding to use for a caller that accepts those of `text`; undefined = none. */
-function encodingFor(text: string): Encoding | undefined {
+export function encodingFor(text: string): Encoding | undefined {
   const accepted = text.split(',').map((name) => name.trim());
   if (accepted.includes('gzip')) return 'gzip';
   return accepted.includes('deflate') ? 'deflate' : undefined;
 }
 
-/** The same message compressed and marked so; unchanged when it is small. */
-export async function compressed(
-  message: Buffer,
-  encoding: Encoding,
-  level: 'low' | 'medium' | 'high',
-): Promise<Buffer> {
-  if (message.length < bytesMin) return message;
-  const packed = (await compressors[encoding](message, { level: zlibLevel[level] })) as Buffer;
-  packed.copy = function copy(target: Uint8Array, start = 0, from?: number, to?: number): number {
-    target[start - 5] = 1;
-    return Buffer.prototype.copy.call(this, target, start, from, to);
-  };
-  return packed;
+/** The bytes of a compressed message, or the status that refuses it. */
+export function decompressed(bytes: Buffer, encoding: string, bytesMax: number): Promise<Buffer | Status> {
+  if (encoding !== 'gzip' && encoding !== 'deflate') {
+    const details = `Received message compressed with unsupported encoding "${encoding}"`;
+    return Promise.resolve({ code: statusOf.UNIMPLEMENTED, details });
+  }
+  const decompress = encoding === 'gzip' ? gunzip : inflate;
+  return new Promise((resolve) => {
+    decompress(bytes, { maxOutputLength: Math.max(1, bytesMax) }, (error, result) => {
+      if (error === null) return resolve(result);
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
+        return resolve({ code: statusOf.INTERNAL, details: 'Failed to decompress message' });
+      }
+      const details = `Received message that decompresses to a size larger than ${bytesMax}`;
+      resolve({ code: statusOf.RESOURCE_EXHAUSTED, details });
+    });
+  });
 }
 
-const acceptEncoding = 'grpc-accept-encoding';
-
-/** What is needed of the library's Metadata. */
-interface Opaque {
-  setOpaque(key: string, value: unknown): void;
-  getOpaque(key: string): unknown;
+/** The call with its replies compressed, where the caller accepts it. */
+export function compressing(call: Call, level: CompressionLevel): Call {
+  const encoding = level === 'none' ? undefined : encodingFor(call.text('grpc-accept-encoding'));
+  return encoding === undefined || level === 'none' ? call : new CompressingCall(call, encoding, level);
 }
 
-interface MetadataReader {
-  fromHttp2Headers(headers: Record<string, unknown>): Opaque;
-}
+class CompressingCall implements Call {
+  readonly deadlineAt: number;
+  readonly peer: string;
+  readonly #call: Call;
+  readonly #encoding: Encoding;
+  readonly #level: 'low' | 'medium' | 'high';
+  #isAnnounced = false;
+  /** What was given to the call last: answers keep their order. */
+  #last: Promise<void> = Promise.resolve();
 
-const patched = new WeakSet<MetadataReader>();
+  constructor(call: Call, encoding: Encoding, level: 'low' | 'medium' | 'high') {
+    this.#call = call;
+    this.#encoding = encoding;
+    this.#level = level;
+    this.deadlineAt = call.deadlineAt;
+    this.peer = call.peer;
+  }
 
-/** grpc-js takes `grpc-accept-encoding` away before a handler sees the metadata; from now on it is kept beside them. */
-export function keepAcceptEncoding(metadata: MetadataReader): void {
-  if (patched.has(metadata)) return;
-  patched.add(metadata);
-  const read = metadata.fromHttp2Headers;
-  metadata.fromHttp2Headers = (headers) => {
-    const result = read(headers);
-    const accepted = headers[acceptEncoding];
-    if (accepted !== undefined) result.setOpaque(acceptEncoding, accepted);
-    return result;
-  };
-}
+  text(key: string): string {
+    return this.#call.text(key);
+  }
 
-/** The encoding for replies to this caller; undefined = none. */
-export function encodingOf(call: { readonly metadata: Opaque }): Encoding | undefined {
-  return encodingFor(String(call.metadata.getOpaque(acceptEncoding) ?? ''));
+  reply(names: ReplyNames, message: Message): void {
+    void this.#pack(message).then((packed) => {
+      const encoding = packed.isCompressed ? this.#encoding : undefined;
+      this.#call.reply({ ...names, encoding }, packed);
+    });
+  }
+
+  announce(encoding: Encoding): void {
+    this.#call.announce(encoding);
+  }
+
+  send(message: Message): void {
+    if (!this.#isAnnounced) this.#call.announce(this.#encoding);
+    this.#isAnnounced = true;
+    const packed = this.#pack(message);
+    this.#last = this.#last.then(async () => this.#call.send(await packed));
+  }
+
+  finish(): void {
+    this.#last = this.#last.then(() => this.#call.finish());
+  }
+
+  fail(status: Status, requestId: string): void {
+    this.#last = this.#last.then(() => this.#call.fail(status, requestId));
+  }
+
+  async #pack(message: Message): Promise<Message> {
+    if (message.size < bytesMin) return message;
+    const bytes = await compressors[this.#encoding](bytesOf(message), { level: zlibLevel[this.#level] });
+    return new Bytes(bytes, true);
+  }
 }

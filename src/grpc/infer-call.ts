@@ -1,28 +1,15 @@
 /**
- * One call of ModelInfer, whichever way its bytes came: deadline, cancellation, and whether it ends with a reply or a status.
+ * ModelInfer: deadline, cancellation, and whether a call ends with a reply or a status.
  *
- * Must not know the gRPC library or HTTP/2: `CallEnds` is what it needs of them.
+ * Must not know an engine.
  */
 import type { GatewayError } from '../core/errors.js';
 import { Cancellation, type DataPlane } from '../core/inference.js';
 import { isRequestId } from '../core/request-id.js';
+import type { Call, CallUser } from './call.js';
+import { ReplyMessage } from './codec.js';
 import { type Answer, Inference, type InferenceOptions } from './infer.js';
-import { type Status, statusFor, type Terms } from './terms.js';
-
-/** What a reply says in its headers. */
-export interface ReplyNames {
-  readonly requestId: string;
-  readonly model: string;
-  readonly version: string;
-  /** As the request had it; empty = left out. */
-  readonly id: string;
-}
-
-/** The call as its caller sees it: exactly one of the two, once. */
-export interface CallEnds {
-  reply(names: ReplyNames, answer: Answer): void;
-  fail(status: Status, requestId: string): void;
-}
+import { statusFor, termsOf } from './terms.js';
 
 export interface CallOptions {
   readonly plane: DataPlane;
@@ -34,17 +21,19 @@ export interface CallOptions {
 /** Two clocks and a timer meet at a deadline, each exact to about a millisecond. */
 const clockSlackMs = 2;
 
-export class InferCall {
+export class InferCall implements CallUser {
   readonly #options: CallOptions;
-  readonly #ends: CallEnds;
+  readonly #call: Call;
   readonly #cancellation = new Cancellation();
   readonly #deadlineAt: number;
   readonly #inference: Inference;
   #isAnswered = false;
 
-  constructor(options: CallOptions, terms: Terms, receivedAt: number, ends: CallEnds) {
+  constructor(options: CallOptions, call: Call) {
     this.#options = options;
-    this.#ends = ends;
+    this.#call = call;
+    const receivedAt = options.plane.now();
+    const terms = termsOf(call, receivedAt);
     this.#deadlineAt = Math.min(terms.deadlineAt, receivedAt + options.requestTimeoutMs);
     this.#inference = new Inference(options.plane, options.inference, {
       terms,
@@ -54,26 +43,28 @@ export class InferCall {
     });
   }
 
-  run(bytes: Buffer): void {
+  message(bytes: Buffer): void {
     this.#inference.run(bytes).then(this.#succeed, this.#fail);
   }
 
-  /** The caller has gone, or its call has ended without us. */
+  end(): void {}
+
   cancel(): void {
     // A passed deadline is left to whoever holds the request: it has the same deadline and answers with the right reason.
     if (!this.#isAnswered && !isOverdue(this.#options.plane, this.#deadlineAt)) this.#cancellation.cancel();
   }
 
-  readonly #succeed = (answer: Answer): void => {
+  readonly #succeed = ({ version, outputs }: Answer): void => {
     this.#isAnswered = true;
     const { modelName, id } = this.#inference.message!;
-    this.#ends.reply({ requestId: this.#headerId(), model: modelName, version: answer.version, id }, answer);
+    const message = new ReplyMessage({ modelName, modelVersion: version, id }, outputs);
+    this.#call.reply({ requestId: this.#headerId(), model: modelName, version }, message);
   };
 
   readonly #fail = (error: GatewayError): void => {
     this.#isAnswered = true;
     const { plane, overloadStatus } = this.#options;
-    this.#ends.fail(statusFor(error, overloadStatus, isOverdue(plane, this.#deadlineAt)), this.#headerId());
+    this.#call.fail(statusFor(error, overloadStatus, isOverdue(plane, this.#deadlineAt)), this.#headerId());
   };
 
   #headerId(): string {

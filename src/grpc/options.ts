@@ -1,5 +1,5 @@
 /**
- * What the gRPC listener is told when it opens, and what that means to grpc-js.
+ * What the gRPC door is told when it opens, and what that means to grpc-js.
  *
  * Must not know the gRPC library: its options are a record of names and numbers.
  */
@@ -7,6 +7,8 @@ import type { RelayPolicy } from './calls.js';
 import type { CompressionLevel } from './compression.js';
 
 export interface GrpcOptions {
+  /** What answers: our own HTTP/2, or the library. */
+  readonly engine: 'own' | 'grpc-js';
   readonly host: string;
   /** 0 = any free one. */
   readonly port: number;
@@ -20,7 +22,9 @@ export interface GrpcOptions {
   readonly streamsMax: number;
   /** Requests of one ModelStreamInfer at once. */
   readonly streamInFlightMax: number;
-  /** grpc-js varies it by 10 % either way, so that connections do not all end together. */
+  /** Time that a caller may take nothing of what it asked for; the library has no such limit. */
+  readonly writeTimeoutMs: number;
+  /** Varied by 10 % either way, so that connections do not all end together. */
   readonly connectionAgeMs: number;
   readonly responseCompression: CompressionLevel;
   readonly hasReflection: boolean;

@@ -1,10 +1,11 @@
 /**
  * What a call says beside its messages: request id, variant, time limits; and what an error becomes when it leaves.
  *
- * Must not know the gRPC library: the types say what it needs of a call.
+ * Must not know an engine.
  */
 import { type GatewayError, invalid } from '../core/errors.js';
 import { isRequestId } from '../core/request-id.js';
+import type { Call } from './call.js';
 import type { Peer } from './calls.js';
 import { detailsOf, statusOf } from './codec.js';
 
@@ -19,51 +20,27 @@ export interface Terms {
   readonly fault: GatewayError | undefined;
 }
 
-/** The call as this file needs it. */
-interface Call {
-  readonly metadata: { get(key: string): readonly (string | Buffer)[] };
-  getDeadline(): Date | number;
-  getPeer(): string;
-}
-
 const timeoutText = /^[1-9][0-9]{0,14}$/;
 
-/** @param epochNow milliseconds since 1970: the clock of grpc-js deadlines */
-export function termsOf(call: Call, receivedAt: number, epochNow: () => number): Terms {
-  const deadline = Number(call.getDeadline());
-  const deadlineAt = deadline === Infinity ? Infinity : receivedAt + (deadline - epochNow());
-  return checkedTerms((key) => first(call, key), receivedAt, deadlineAt);
-}
-
-/**
- * @param text first value of a metadata key; empty when there is none
- * @param deadlineAt of the call itself, on the clock of `receivedAt`
- */
-export function checkedTerms(text: (key: string) => string, receivedAt: number, deadlineAt: number): Terms {
-  let endsAt = deadlineAt;
+/** @param receivedAt on the clock of `DataPlane.now` */
+export function termsOf(call: Pick<Call, 'text' | 'deadlineAt'>, receivedAt: number): Terms {
+  let { deadlineAt } = call;
   let fault: GatewayError | undefined;
-  const timeout = text('x-sluice-timeout-ms');
+  const timeout = call.text('x-sluice-timeout-ms');
   if (timeout !== '') {
-    if (timeoutText.test(timeout)) endsAt = Math.min(endsAt, receivedAt + Number(timeout));
+    if (timeoutText.test(timeout)) deadlineAt = Math.min(deadlineAt, receivedAt + Number(timeout));
     else fault = invalid(`Unable to parse 'x-sluice-timeout-ms': expected an integer >= 1, got: ${timeout}`);
   }
-  let requestId = text('x-request-id');
+  let requestId = call.text('x-request-id');
   if (requestId !== '' && !isRequestId(requestId)) {
     fault ??= invalid(`Unable to parse 'x-request-id': expected 1 to 128 characters from '!' to '~'`);
     requestId = '';
   }
-  return { requestId, variant: text('x-sluice-variant'), deadlineAt: endsAt, fault };
+  return { requestId, variant: call.text('x-sluice-variant'), deadlineAt, fault };
 }
 
-export function peerOf(call: Call): Peer {
-  const isForwarded = first(call, 'forwarded') !== '' || first(call, 'x-forwarded-for') !== '';
-  return { peer: call.getPeer(), isForwarded };
-}
-
-/** First value of a metadata key as text; empty when there is none. */
-export function first(call: Pick<Call, 'metadata'>, key: string): string {
-  const value = call.metadata.get(key)[0];
-  return typeof value === 'string' ? value : '';
+export function peerOf(call: Pick<Call, 'text' | 'peer'>): Peer {
+  return { peer: call.peer, isForwarded: call.text('forwarded') !== '' || call.text('x-forwarded-for') !== '' };
 }
 
 export interface Status {
