@@ -136,6 +136,7 @@ class Gateway {
       },
       models: () => router.models(),
       find: (model, selector) => router.find(model, selector),
+      assign: (model, selector, terms) => router.assign(model, selector, terms),
       readiness: (model, selector) => router.readiness(model, selector),
       metadata: (model, selector) => router.metadata(model, selector),
       infer: router.infer,

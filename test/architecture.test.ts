@@ -34,7 +34,7 @@ function importsOf(file: string): string[] {
 }
 
 /** Rooms by plane; a room is a folder. */
-const gatewayRooms = ['http', 'grpc', 'routing', 'engine', 'observe'];
+const gatewayRooms = ['http', 'grpc', 'routing', 'shadow', 'engine', 'observe'];
 const controlRooms = ['supervisor', 'registry', 'audit', 'monitor', 'admin'];
 const rooms = [...gatewayRooms, ...controlRooms, 'config'];
 

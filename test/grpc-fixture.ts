@@ -237,7 +237,7 @@ export class FakePlane implements DataPlane {
     return model === 'matrix' ? Promise.resolve(found) : found;
   }
 
-  assign(): undefined {}
+  assign: DataPlane['assign'] = () => undefined;
 
   readiness(model: string, selector: { version?: string }) {
     if (this.loading.has(model)) return { isReady: false, reason: 'loading' };

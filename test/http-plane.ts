@@ -161,6 +161,7 @@ export function createTestPlane(): TestPlane {
     },
     models: () => [...new Set(versions.map(({ id }) => id.model))],
     find,
+    assign: () => undefined,
     readiness: (model, selector) =>
       find(model, selector).id.model === 'broken'
         ? { isReady: false, reason: 'broken' }

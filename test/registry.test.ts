@@ -48,8 +48,19 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
     ...change,
   });
   const last = () => tables.at(-1)!;
-  return { registry, log, tables, last, published };
+  const shown = (name: string) => [...registry.models()].find((model) => model.name === name)!;
+  return { registry, log, tables, last, published, shown };
 }
+
+/** Until nothing is due at once any more. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+const refusing = (...versions: string[]): Partial<RegistryOptions> => ({
+  admit: async (id) => {
+    if (versions.includes(id.version)) throw new GatewayError('FAILED_PRECONDITION', 'broken');
+    return { id } as VersionSpec;
+  },
+});
 
 test('eager: every wanted version is admitted, opened, and answers; the highest is the champion', async () => {
   const { registry, log, last } = registryOf([offer('a', '9', '10'), offer('b', '1')]);
@@ -196,4 +207,567 @@ test('statistics are asked of ready versions, in the words that clients compare'
   assert.throws(() => registry.readyVersions('a', '7'), {
     message: "requested model version is not available for model 'a'",
   });
+});
+
+test('a newer version that its source offers is loaded, answers, and the one before is retired', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log, last, published } = registryOf(models);
+  await registry.start();
+  models[0] = offer('a', '2');
+  await registry.offer();
+  await settled();
+  assert.deepEqual(log, ['admit a@1', 'open a@1', 'admit a@2', 'open a@2', 'drain a@1']);
+  assert.equal(last().routes.a!.champion, '2');
+  assert.deepEqual(
+    published.map(({ version, previous }) => [version, previous]),
+    [
+      ['1', undefined],
+      ['2', '1'],
+    ],
+  );
+});
+
+test('a newer version that is refused is listed with its reason, is not tried twice, and the old one serves', async () => {
+  const models = [offer('a', '1')];
+  let tries = 0;
+  const { registry, last } = registryOf(models, {
+    admit: async (id) => {
+      if (id.version === '1') return { id } as VersionSpec;
+      tries++;
+      throw new GatewayError('FAILED_PRECONDITION', 'no outputs');
+    },
+  });
+  await registry.start();
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  await registry.offer();
+  assert.equal(tries, 1);
+  assert.equal(last().routes.a!.champion, '1');
+  assert.equal(registry.index(false)[1]!.reason, 'no outputs');
+  models[0] = { ...models[0], wanted: versionsOf(['1', '2']).map((one) => ({ ...one, revision: 'other' })) };
+  models[0] = { ...models[0], known: models[0].wanted };
+  await registry.offer();
+  assert.equal(tries, 2, 'other content is tried');
+});
+
+test('offers that come while a model is busy are one, the newest', async () => {
+  const models = [offer('a', '1')];
+  let finish = () => {};
+  const gate = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const { registry, log, last } = registryOf(models, {
+    open: async ({ id }) => {
+      log.push(`open ${nameOf(id)}`);
+      if (id.version === '2') await gate;
+    },
+  });
+  await registry.start();
+  log.length = 0;
+  const offers: Promise<void>[] = [];
+  for (let version = 2; version <= 100; version++) {
+    models[0] = offer('a', String(version));
+    offers.push(registry.offer());
+    await Promise.resolve();
+    if (version === 2) await settled();
+  }
+  finish();
+  await Promise.all(offers);
+  assert.deepEqual(log.slice(0, 4), ['admit a@2', 'open a@2', 'admit a@100', 'open a@100']);
+  assert.equal(last().routes.a!.champion, '100');
+});
+
+test('while other models change, a version that nobody needs is closed in time all the same', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log } = registryOf(models, { keepPreviousMs: () => 40 });
+  await registry.start();
+  models[0] = offer('a', '2');
+  await registry.offer();
+  const until = Date.now() + 400;
+  while (Date.now() < until && !log.includes('drain a@1')) {
+    await registry.offer();
+    await settled();
+  }
+  assert.ok(log.includes('drain a@1'));
+});
+
+test('a version that is needed again is not closed by an earlier plan to', async () => {
+  const models = [offer('a', '1', '2')];
+  const { registry, log } = registryOf(models, { keepPreviousMs: () => 20 });
+  await registry.start();
+  models[0] = { ...offer('a', '2'), known: versionsOf(['1', '2']) };
+  await registry.offer();
+  await registry.pin({ model: 'a', version: '1' }, true);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(!log.includes('drain a@1'));
+});
+
+test('what its source no longer has goes on answering, until something newer does', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log, last } = registryOf(models);
+  await registry.start();
+  models.length = 0;
+  await registry.offer();
+  await settled();
+  assert.equal(last().routes.a!.champion, '1');
+  models.push(offer('a', '2'));
+  await registry.offer();
+  await settled();
+  assert.equal(last().routes.a!.champion, '2');
+  assert.ok(log.includes('drain a@1'));
+});
+
+test('a version that waits is not loaded, and why it waits is in the index', async () => {
+  const waiting = (text: string | undefined): OfferedModel => {
+    const versions = versionsOf(['1', '2']).map((one) => (one.version === '2' ? { ...one, waiting: text } : one));
+    return {
+      ...offer('a', '1', '2'),
+      wanted: versions as OfferedModel['wanted'],
+      known: versions as OfferedModel['known'],
+    };
+  };
+  const models = [waiting('waits for its files')];
+  const { registry, last } = registryOf(models);
+  await registry.start();
+  assert.equal(last().routes.a!.champion, '1');
+  assert.equal(registry.index(false)[1]!.reason, 'waits for its files');
+  models[0] = waiting(undefined);
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '2');
+});
+
+test('what fails for a reason that may pass is tried again by itself, beyond the quick tries, too', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const pass = async (ms: number) => {
+    context.mock.timers.tick(ms);
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  let tries = 0;
+  const { registry, last } = registryOf([offer('a', '1')], {
+    retriesMax: 2,
+    retryMs: 1000,
+    admit: async (id) => {
+      tries++;
+      if (tries < 5) throw new GatewayError('UNAVAILABLE', 'connection refused');
+      return { id } as VersionSpec;
+    },
+  });
+  await registry.start();
+  assert.equal(last().routes.a!.champion, undefined);
+  for (const [ms, expected] of [
+    [1000, 2],
+    [2000, 3],
+    [30_000, 3],
+    [30_000, 4],
+    [60_000, 5],
+  ] as const) {
+    await pass(ms);
+    assert.equal(tries, expected, `after ${ms} ms`);
+  }
+  assert.equal(last().routes.a!.champion, '1');
+});
+
+test('newer content of a version that serves is tried again when it could not be had, and the old serves meanwhile', async () => {
+  const models = [offer('a', '1')];
+  let isDown = false;
+  const exact: unknown[] = [];
+  const { registry, last } = registryOf(models, {
+    retriesMax: 3,
+    retryMs: 1,
+    admit: async (id, { isExact }) => {
+      exact.push(isExact);
+      if (isDown) throw new GatewayError('UNAVAILABLE', 'connection refused');
+      return { id, file: String(exact.length) } as VersionSpec;
+    },
+  });
+  await registry.start();
+  isDown = true;
+  const newer = versionsOf(['1']).map((one) => ({ ...one, revision: 'newer' }));
+  models[0] = { ...offer('a', '1'), wanted: newer, known: newer };
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1');
+  assert.match(registry.index(false)[0]!.reason, /could not be had: connection refused/);
+  isDown = false;
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.equal(registry.specOf({ model: 'a', version: '1' })!.file, String(exact.length));
+  assert.equal(registry.index(false)[0]!.reason, '');
+  assert.deepEqual(exact.slice(0, 2), [undefined, true], 'old content must not pass for the newer');
+});
+
+test('a version whose inputs or outputs differ is open but does not take over, and says why', async () => {
+  const models = [offer('a', '1')];
+  const { registry, last } = registryOf(models, {
+    breaches: (old, next) => [`was ${old.id.version}, is ${next.id.version}`],
+  });
+  await registry.start();
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1');
+  const [, newer] = last().routes.a!.versions;
+  assert.deepEqual([newer!.state, newer!.reason], ['ready', 'not the default, because it differs from 1: was 1, is 2']);
+  const how = { prepare: false, allowBreaking: false };
+  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /must not take the place of 1/);
+  await registry.promote({ model: 'a', version: '2' }, 'champion', { ...how, allowBreaking: true });
+  assert.equal(last().routes.a!.champion, '2');
+});
+
+test('promote moves the champion to a ready version, and release gives the choice back to the source', async () => {
+  const models = [offer('a', '1', '2')];
+  const { registry, last } = registryOf(models);
+  await registry.start();
+  const how = { prepare: false, allowBreaking: false };
+  await registry.promote({ model: 'a', version: '1' }, 'champion', how);
+  assert.equal(last().routes.a!.champion, '1');
+  models[0] = offer('a', '1', '2', '3');
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1', 'a newer version does not undo it');
+  await registry.release('a', 'champion');
+  assert.equal(last().routes.a!.champion, '3');
+});
+
+test('a version that is not ready is promoted only when it may be prepared', async () => {
+  const models = [{ ...offer('a', '2'), known: versionsOf(['1', '2']) }];
+  const { registry, log, last } = registryOf(models);
+  await registry.start();
+  const how = { prepare: false, allowBreaking: false };
+  const one = { model: 'a', version: '1' };
+  await assert.rejects(registry.promote(one, 'champion', how), { code: 'NOT_FOUND' });
+  await assert.rejects(registry.promote({ model: 'a', version: '9' }, 'champion', { ...how, prepare: true }), {
+    code: 'NOT_FOUND',
+  });
+  await registry.promote(one, 'challenger', { ...how, prepare: true });
+  assert.deepEqual(log.slice(-2), ['admit a@1', 'open a@1']);
+  assert.deepEqual(last().routes.a!.labels, { challenger: '1', champion: '2' });
+  await settled();
+  assert.ok(!log.includes('drain a@1'), 'what has a label stays open');
+});
+
+test('a refused version is not promoted, not even when it may be prepared', async () => {
+  const { registry, last } = registryOf([offer('a', '1', '2')], refusing('2'));
+  await registry.start();
+  const how = { prepare: true, allowBreaking: false };
+  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /broken/);
+  assert.equal(last().routes.a!.champion, '1');
+});
+
+test('a label of the source follows it, and keeps its last version when the next cannot answer', async () => {
+  const models = [{ ...offer('a', '1', '2'), aliases: { challenger: '1' } }];
+  const { registry, last } = registryOf(models, refusing('3'));
+  await registry.start();
+  assert.equal(last().routes.a!.labels.challenger, '1');
+  models[0] = { ...offer('a', '1', '2'), aliases: { challenger: '2' } };
+  await registry.offer();
+  assert.equal(last().routes.a!.labels.challenger, '2');
+  models[0] = { ...offer('a', '1', '2', '3'), aliases: { challenger: '3' } };
+  await registry.offer();
+  assert.equal(last().routes.a!.labels.challenger, '2');
+});
+
+test('rollback: the version before answers without being admitted again, and what was rolled back from is held', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log, last, shown } = registryOf(models, { keepPreviousMs: () => 60_000 });
+  await registry.start();
+  await assert.rejects(registry.rollback('a', 'x'), { code: 'FAILED_PRECONDITION', message: /no version before 1/ });
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  log.length = 0;
+  assert.equal(await registry.rollback('a', 'too slow'), '1');
+  assert.deepEqual(log, []);
+  assert.equal(last().routes.a!.champion, '1');
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1', 'it is not published again by itself');
+  assert.equal(shown('a').choice.hold?.version, '2');
+  await registry.promote({ model: 'a', version: '2' }, 'challenger', { prepare: false, allowBreaking: false });
+  assert.equal(last().routes.a!.champion, '1', 'another label does not end it');
+});
+
+test('a hold ends when something newer is offered, when its version changes, and when it is released', async () => {
+  const rolledBack = async () => {
+    const models = [offer('a', '1')];
+    const made = registryOf(models);
+    await made.registry.start();
+    models[0] = offer('a', '1', '2');
+    await made.registry.offer();
+    await made.registry.rollback('a', 'x');
+    assert.equal(made.last().routes.a!.champion, '1');
+    return { ...made, models };
+  };
+  const newer = await rolledBack();
+  newer.models[0] = offer('a', '1', '2', '3');
+  await newer.registry.offer();
+  assert.equal(newer.last().routes.a!.champion, '3');
+
+  const changed = await rolledBack();
+  const other = versionsOf(['1', '2']).map((one) => (one.version === '2' ? { ...one, revision: 'other' } : one));
+  await settled();
+  assert.equal(changed.log.at(-1), 'drain a@2');
+  changed.models[0] = { ...offer('a', '1', '2'), wanted: other, known: other };
+  await changed.registry.offer();
+  assert.equal(changed.last().routes.a!.champion, '2');
+
+  const released = await rolledBack();
+  await released.registry.release('a', 'champion');
+  assert.equal(released.last().routes.a!.champion, '2');
+});
+
+test('a second rollback goes forward again', async () => {
+  const models = [offer('a', '1')];
+  const { registry, last } = registryOf(models, { keepPreviousMs: () => 60_000 });
+  await registry.start();
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  await registry.rollback('a', 'x');
+  assert.equal(await registry.rollback('a', 'x'), '2');
+  assert.equal(last().routes.a!.champion, '2');
+});
+
+test('a pinned version stays open and kept; unpinned, it goes', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log, shown } = registryOf(models);
+  await registry.start();
+  await registry.pin({ model: 'a', version: '1' }, true);
+  models[0] = { ...offer('a', '2'), known: versionsOf(['1', '2']) };
+  await registry.offer();
+  await settled();
+  assert.ok(!log.includes('drain a@1'));
+  assert.deepEqual(shown('a').choice.pins, ['1']);
+  await registry.pin({ model: 'a', version: '1' }, false);
+  await settled();
+  assert.ok(log.includes('drain a@1'));
+});
+
+test('a version in quarantine is out at once, the one before answers, and it is not loaded again by itself', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log, last } = registryOf(models);
+  await registry.start();
+  models[0] = { ...offer('a', '2'), known: versionsOf(['1', '2']) };
+  await registry.offer();
+  await settled();
+  await registry.quarantine({ model: 'a', version: '2' }, 'crashed twice');
+  assert.equal(last().routes.a!.champion, '1', 'although it had been retired');
+  assert.equal(log.at(-1), 'drain a@2');
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1');
+  assert.deepEqual(registry.index(false)[1], {
+    name: 'a',
+    version: '2',
+    state: 'UNAVAILABLE',
+    reason: 'crashed twice',
+  });
+  const how = { prepare: true, allowBreaking: false };
+  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /quarantined: crashed twice/);
+});
+
+test('forgive lifts a quarantine, and has a refused version tried again', async () => {
+  const broken = ['2'];
+  const { registry, last } = registryOf([offer('a', '1', '2')], {
+    admit: async (id) => {
+      if (broken.includes(id.version)) throw new GatewayError('FAILED_PRECONDITION', 'broken');
+      return { id } as VersionSpec;
+    },
+  });
+  await registry.start();
+  broken.length = 0;
+  await registry.forgive({ model: 'a', version: '2' });
+  assert.equal(last().routes.a!.champion, '2');
+  await registry.quarantine({ model: 'a', version: '2' }, 'crashed twice');
+  assert.equal(last().routes.a!.champion, '1');
+  await registry.forgive({ model: 'a', version: '2' });
+  assert.equal(last().routes.a!.champion, '2');
+});
+
+test('other content under the number of a quarantined version is tried', async () => {
+  const models = [offer('a', '1', '2')];
+  const { registry, last } = registryOf(models);
+  await registry.start();
+  await registry.quarantine({ model: 'a', version: '2' }, 'crashed twice');
+  const other = versionsOf(['1', '2']).map((one) => (one.version === '2' ? { ...one, revision: 'other' } : one));
+  models[0] = { ...offer('a', '1', '2'), wanted: other, known: other };
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '2');
+});
+
+test('a change that cannot be written down does not happen, and is due again', async () => {
+  const models = [offer('a', '1')];
+  let isFull = false;
+  const { registry, last, tables, shown } = registryOf(models, {
+    record: async () => {
+      if (isFull) throw new GatewayError('UNAVAILABLE', 'the audit log cannot be written');
+    },
+    keepPreviousMs: () => 60_000,
+  });
+  await registry.start();
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  models[0] = offer('a', '1', '2', '3');
+  isFull = true;
+  const before = tables.length;
+  await assert.rejects(registry.offer(), /cannot be written/);
+  assert.equal(tables.length, before);
+  assert.deepEqual([shown('a').champion, shown('a').previous, shown('a').labels], ['2', '1', { champion: '2' }]);
+  const how = { prepare: false, allowBreaking: false };
+  await assert.rejects(registry.promote({ model: 'a', version: '1' }, 'champion', how), /cannot be written/);
+  await assert.rejects(registry.rollback('a', 'x'), /cannot be written/);
+  assert.deepEqual([shown('a').champion, shown('a').previous], ['2', '1']);
+  assert.deepEqual(shown('a').choice, { aliases: {}, pins: [] });
+  isFull = false;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(last().routes.a!.champion, '3');
+});
+
+test('a start takes up what was decided before: champion, labels, holds and pins', async () => {
+  const remembered = {
+    a: {
+      champion: '2',
+      previous: '3',
+      labels: { champion: '2', challenger: '1' },
+      choice: { aliases: { challenger: '1' }, pins: ['1'], hold: { version: '3', revision: 'r3', to: '2' } },
+    },
+  };
+  const models = [{ ...offer('a', '3'), known: versionsOf(['1', '2', '3', '4']) }];
+  const { registry, log, last } = registryOf(models, { remembered });
+  await registry.start();
+  assert.deepEqual(log, ['admit a@1', 'open a@1', 'admit a@2', 'open a@2']);
+  assert.deepEqual(last().routes.a!.labels, { challenger: '1', champion: '2' });
+});
+
+test('a start serves what answered last when the newest version is refused', async () => {
+  const remembered = { a: { champion: '1', labels: { champion: '1' }, choice: { aliases: {}, pins: [] } } };
+  const models = [{ ...offer('a', '2'), known: versionsOf(['1', '2']) }];
+  const { registry, last } = registryOf(models, { remembered, ...refusing('2') });
+  await registry.start();
+  assert.equal(last().routes.a!.champion, '1');
+  assert.equal(last().isReady, true);
+});
+
+test('a start with a newer version closes the one that answered before when nobody needs it', async () => {
+  const remembered = { a: { champion: '1', labels: { champion: '1' }, choice: { aliases: {}, pins: [] } } };
+  const models = [{ ...offer('a', '2'), known: versionsOf(['1', '2']) }];
+  const { registry, log, last } = registryOf(models, { remembered });
+  await registry.start();
+  await settled();
+  assert.equal(last().routes.a!.champion, '2');
+  assert.equal(log.at(-1), 'drain a@1');
+});
+
+test('what answers is remembered after every change of it', async () => {
+  const models = [offer('a', '1')];
+  const kept: unknown[] = [];
+  const { registry } = registryOf(models, { remember: async ({ a }) => void kept.push(a!.champion) });
+  await registry.start();
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  await registry.rollback('a', 'x');
+  assert.deepEqual(
+    kept.filter((version, i) => version !== kept[i - 1]),
+    ['1', '2', '1'],
+  );
+});
+
+test('an unloaded model is not brought back by its source, nor by a promotion', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log } = registryOf(models);
+  await registry.start();
+  await registry.unload('a');
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  assert.ok(!log.includes('admit a@2'));
+  const how = { prepare: true, allowBreaking: false };
+  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /was unloaded: load it first/);
+});
+
+test('lazy: by which bytes it answers is written down when a version is opened', async () => {
+  const { registry, published } = registryOf([offer('a', '1')], { policy: 'lazy' });
+  await registry.start();
+  assert.equal(published.at(-1)!.spec, undefined);
+  await registry.want({ model: 'a', version: '1' });
+  assert.deepEqual(published.at(-1)!.spec!.id, { model: 'a', version: '1' });
+  assert.equal(published.length, 2);
+});
+
+test('a source that is down is told with every table, and the server stays ready', async () => {
+  const { registry, last } = registryOf([offer('a', '1')]);
+  await registry.start();
+  await registry.degrade('source main does not answer');
+  assert.deepEqual([last().isReady, last().isDegraded, last().reason], [true, true, 'source main does not answer']);
+  await registry.degrade('');
+  assert.equal(last().isDegraded, false);
+});
+
+test('after close nothing is loaded any more', async () => {
+  const models = [offer('a', '1')];
+  const { registry, log } = registryOf(models);
+  await registry.start();
+  registry.close();
+  models[0] = offer('a', '2');
+  await registry.offer();
+  assert.deepEqual(log, ['admit a@1', 'open a@1']);
+});
+
+test('a load brings what an operator promoted as well, and it answers again', async () => {
+  const models = [{ ...offer('a', '2'), known: versionsOf(['1', '2']) }];
+  const { registry, last } = registryOf(models);
+  await registry.start();
+  await registry.promote({ model: 'a', version: '1' }, 'champion', { prepare: true, allowBreaking: false });
+  await registry.unload('a');
+  await registry.load('a');
+  assert.equal(last().routes.a!.champion, '1');
+});
+
+test('a hold outlives the closing of what it holds back, and ends when the alias of the source moves', async () => {
+  const aliased = (champion: string) => ({ ...offer('a', '1', '2'), aliases: { champion } });
+  const models = [aliased('1')];
+  const { registry, log, last, shown } = registryOf(models);
+  await registry.start();
+  models[0] = aliased('2');
+  await registry.offer();
+  await registry.rollback('a', 'x');
+  await settled();
+  assert.equal(log.at(-1), 'drain a@2');
+  await registry.offer();
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1');
+  assert.ok(!log.includes('admit a@2', log.indexOf('drain a@2')));
+  models[0] = aliased('1');
+  await registry.offer();
+  assert.equal(shown('a').choice.hold, undefined);
+  models[0] = aliased('2');
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '2');
+});
+
+test('while a version is held back, another one that is open does not take its place', async () => {
+  const models = [offer('a', '1', '2', '3')];
+  const { registry, last } = registryOf(models);
+  await registry.start();
+  const how = { prepare: false, allowBreaking: false };
+  await registry.promote({ model: 'a', version: '1' }, 'champion', how);
+  await registry.release('a', 'champion');
+  await registry.rollback('a', 'x');
+  await settled();
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1');
+});
+
+test('a start serves what answered last although its source has it no more, and tries that once', async () => {
+  const remembered = { a: { champion: '2', labels: { champion: '2' }, choice: { aliases: {}, pins: [] } } };
+  const models = [offer('a', '1')];
+  const { registry, log, last } = registryOf(models, { remembered });
+  await registry.start();
+  assert.equal(last().routes.a!.champion, '2');
+  const gone = registryOf(models, {
+    remembered,
+    retriesMax: 3,
+    admit: async (id) => {
+      gone.log.push(`admit ${nameOf(id)}`);
+      if (id.version === '2') throw new GatewayError('NOT_FOUND', 'it is not in the store');
+      return { id } as VersionSpec;
+    },
+  });
+  await gone.registry.start();
+  assert.equal(gone.last().routes.a!.champion, '1');
+  await settled();
+  await gone.registry.offer();
+  assert.equal(gone.log.filter((line) => line === 'admit a@2').length, 1);
+  assert.deepEqual(log, ['admit a@1', 'open a@1', 'admit a@2', 'open a@2']);
 });

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GatewayError } from '../src/core/errors.js';
 import type { InferenceEvent } from '../src/core/events.js';
-import { Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
+import { type CallTerms, Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
 import type { ModelConfig, Version } from '../src/core/model.js';
-import type { Route, RouteTable, VersionEntry } from '../src/core/route.js';
+import { murmur3 } from '../src/core/murmur3.js';
+import type { Experiment, Route, RouteTable, VersionEntry } from '../src/core/route.js';
 import { type DrainableVersion, Router } from '../src/routing/router.js';
 
 function versionOf(model: string, version: string, infer?: Version['infer']): DrainableVersion & { drained: number } {
@@ -237,4 +238,124 @@ test('metadata names all ready versions, or only the one asked for', async () =>
   assert.deepEqual((await router.metadata('m', {})).versions, ['1', '2']);
   assert.deepEqual((await router.metadata('m', { version: '1' })).versions, ['1']);
   assert.deepEqual(router.models(), ['m']);
+});
+
+const experiment: Experiment = {
+  name: 'spring',
+  phase: 3,
+  salt: 'spring',
+  key: [{ source: 'header', name: 'x-user-id' }],
+  noKey: 'champion',
+  champion: 'old',
+  variants: [
+    { name: 'old', model: 'm', version: '1', weight: 80 },
+    { name: 'new', model: 'm', version: '2', weight: 20 },
+  ],
+  coverage: 1,
+  layer: undefined,
+  holdout: undefined,
+  targeting: [],
+  overrides: { header: '', allowed: ['new', 'old'], keys: {} },
+};
+
+/** By the vectors of the assignment: `old` for user-3, `new` for user-1. */
+function termsOf(user: string | undefined, variant = ''): CallTerms {
+  return {
+    requestId: 'r1',
+    variant,
+    header: (name) => (name === 'x-user-id' ? user : undefined),
+    parameter: () => undefined,
+  };
+}
+
+function routed(states: { one?: VersionEntry['state']; two?: VersionEntry['state'] } = {}) {
+  const made = routerOf(async (self, model, version) => void self.add(versionOf(model, version)));
+  const [one, two, three] = [versionOf('m', '1'), versionOf('m', '2'), versionOf('m', '3')];
+  if ((states.one ?? 'ready') === 'ready') made.router.add(one);
+  if ((states.two ?? 'ready') === 'ready') made.router.add(two);
+  made.router.add(three);
+  made.router.add(versionOf('plain', '1'));
+  made.router.publish(
+    tableOf(
+      {
+        model: 'm',
+        versions: [entry('1', states.one), entry('2', states.two), entry('3')],
+        champion: '3',
+        labels: { stable: '1' },
+        experiment,
+      },
+      { model: 'plain', versions: [entry('1')], champion: '1', labels: {} },
+    ),
+  );
+  const assign = (user: string | undefined, variant?: string, selector = {}) => {
+    const { version, assignment } = made.router.assign('m', selector, termsOf(user, variant))!;
+    const { variant: served, assigned, reason } = assignment;
+    return [(version as Version).id.version, served, assigned, reason];
+  };
+  return { ...made, assign };
+}
+
+test('a model with a route answers each key by its variant, others know no route', () => {
+  const { router, assign } = routed();
+  assert.deepEqual(assign('user-3'), ['1', 'old', 'old', 'weight']);
+  assert.deepEqual(assign('user-1'), ['2', 'new', 'new', 'weight']);
+  assert.deepEqual(assign(undefined), ['1', 'old', 'old', 'no_key']);
+  assert.deepEqual(assign(undefined, 'new'), ['2', 'new', 'new', 'override']);
+  assert.equal(router.assign('plain', {}, termsOf('user-1')), undefined);
+  assert.equal(router.assign('unknown', {}, termsOf('user-1')), undefined);
+});
+
+test('who says nothing more than the name of a routed model finds the variant of those who take no part', () => {
+  assert.equal((routed().router.find('m', {}) as Version).id.version, '1');
+  assert.equal((routed({ one: 'loading' }).router.find('m', {}) as Version).id.version, '3');
+});
+
+test('a version or label that is named is never rerouted, whatever variant is asked for', () => {
+  const { assign } = routed();
+  assert.deepEqual(assign('user-1', 'new', { version: '3' }), ['3', '', '', 'explicit']);
+  assert.deepEqual(assign('user-1', '', { label: 'stable' }), ['1', '', '', 'explicit']);
+});
+
+test('a variant that is not ready is answered by the champion, and what was assigned is still said', () => {
+  assert.deepEqual(routed({ two: 'loading' }).assign('user-1'), ['1', 'old', 'new', 'fallback']);
+  assert.deepEqual(routed({ two: 'unavailable' }).assign('user-3'), ['1', 'old', 'old', 'weight']);
+  assert.deepEqual(routed({ one: 'loading' }).assign('user-3'), ['3', '', 'old', 'fallback']);
+  assert.deepEqual(routed({ one: 'loading' }).assign(undefined), ['3', '', 'old', 'fallback']);
+});
+
+test('a variant that was asked for by name and is not ready is refused', () => {
+  assert.equal(
+    textOf(() => routed({ two: 'loading' }).assign('user-1', 'new')),
+    "INVALID_ARGUMENT variant 'new' of model 'm' is not ready",
+  );
+});
+
+test('a variant that is opened on demand is waited for', async () => {
+  const { router } = routed({ two: 'lazy' });
+  const first = router.assign('m', {}, termsOf('user-1'))!;
+  assert.ok(first.version instanceof Promise);
+  assert.equal((await first.version).id.version, '2');
+  assert.equal((router.assign('m', {}, termsOf('user-1'))!.version as Version).id.version, '2');
+});
+
+test('a key has one number in an experiment, and the event of its request tells it', async () => {
+  const { router, events } = routed();
+  const { version, assignment } = router.assign('m', {}, termsOf('user-1'))!;
+  await router.infer({ ...requestTo(version as Version), assignment });
+  assert.deepEqual(events[0]!.assignment, {
+    experiment: 'spring',
+    phase: 3,
+    variant: 'new',
+    assigned: 'new',
+    reason: 'weight',
+    isSticky: true,
+    keyHash: murmur3('spring:analysis:user-1'),
+  });
+});
+
+test('a table without the experiment ends it at once', () => {
+  const { router } = routed();
+  router.publish(tableOf({ model: 'm', versions: [entry('3')], champion: '3', labels: {} }));
+  assert.equal(router.assign('m', {}, termsOf('user-1')), undefined);
+  assert.equal((router.find('m', {}) as Version).id.version, '3');
 });

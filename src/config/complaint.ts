@@ -31,9 +31,10 @@ export function unknownFlag(name: string, more: readonly string[]): string {
   return `unknown flag${hint(candidate === undefined ? undefined : `--${candidate}`)}`;
 }
 
-/** One complaint of the schema as our own sentence; only overrides of models have an inside to point into. */
+/** One complaint of the schema as our own sentence; overrides of models and routes have an inside to point into. */
 export function wrongValue(option: Option, value: unknown, issue: z.core.$ZodIssue): string {
   if (option.facts.isSecret) return `expected ${option.facts.expected}, got something else`;
+  if (option.path === 'routes') return wrongRoute(value, issue);
   if (option.path !== 'model_overrides' || issue.path.length === 0) {
     return `expected ${option.facts.expected}, got ${shown(value)}`;
   }
@@ -47,8 +48,39 @@ export function wrongValue(option: Option, value: unknown, issue: z.core.$ZodIss
   return `${path}: expected ${expected}, got ${shown(at(value, issue.path.slice(0, 2)))}`;
 }
 
+function wrongRoute(value: unknown, issue: z.core.$ZodIssue): string {
+  const { path, message } = routeComplaint(value, issue);
+  return path === '' ? message : `${path}: ${message}`;
+}
+
+/** One complaint about routes: the path of the key, what was expected and what came. */
+export function routeComplaint(value: unknown, issue: z.core.$ZodIssue): { path: string; message: string } {
+  const path = issue.path.map(String);
+  if (issue.code === 'unrecognized_keys') {
+    return {
+      path: [...path, issue.keys[0]!].join('.'),
+      message: `unknown option${hint(nearest(issue.keys[0]!, routeKeys))}`,
+    };
+  }
+  // A name that is no name is told by the rule of names; a record reports it from outside.
+  const inner = issue.code === 'invalid_key' ? issue.issues[0] : issue;
+  const message = inner?.message.startsWith('expected') ? inner.message : 'expected routes by model';
+  return { path: path.join('.'), message: `${message}, got ${shown(at(value, issue.path))}` };
+}
+
+/** Keys that may have been meant. */
+const routeKeys =
+  'experiment key no_key salt default variants coverage layer holdout targeting overrides shadows canary version alias model weight header allow keys when name range percent steps guardrails'.split(
+    ' ',
+  );
+
+/** The value there, or the one on the way in which nothing more can be. */
 function at(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  return path.reduce(
+    (inner, key) =>
+      typeof inner === 'object' && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : inner,
+    value,
+  );
 }
 
 function shown(value: unknown): string {

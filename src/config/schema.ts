@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { overrides } from './model-overrides.js';
 import { absent, bytes, choice, integer, oneOf, structure, text, toggle } from './option.js';
 import { sources } from './registry-sources.js';
+import { routes } from './routes.js';
 import { versionPolicy } from './version-policy.js';
 
 const KiB = 2 ** 10;
@@ -296,6 +297,14 @@ export const schema = z.object({
     sagemaker: absent(false, 'The SageMaker adapter.'),
     vertex: absent(false, 'The Vertex AI adapter.'),
   }),
+  routes: structure(
+    routes,
+    {},
+    {
+      description: 'Which variants of a model share its requests, by model.',
+      expected: '{<model>: {key: [header:x-user-id], default: a, variants: {a: {version: "1", weight: 90}, …}}}',
+    },
+  ),
   model_overrides: structure(
     overrides,
     {},

@@ -13,6 +13,7 @@ import { type Brought, ownPolicyOf, Repository, type Trial, type TrialVerdict } 
 import type { Source } from '../registry/source.js';
 import { placeOf } from '../registry/sources/folder.js';
 import { type SourceConfig, sourceOf, sourcesIn } from './network-sources.js';
+import { problemsWith, routedVersions } from './routes.js';
 import { passingMemory } from './source-memory.js';
 
 /** What is wrong, and where. */
@@ -38,18 +39,20 @@ export async function modelProblems(given: {
   const { name: bareName } = config.models;
   const memory = passingMemory();
   const tools = { bareName, trust: config.registry.trust, memory, environment: process.env, now, epochNow, random };
+  const offered: OfferedModel[] = [];
   for (const entry of sourcesIn(config)) {
     let source: Source | undefined;
     try {
       source = sourceOf(entry, tools);
-      problems.push(...(await problemsOf(source, { ...given, config, entry })));
+      problems.push(...(await problemsOf(source, { ...given, config, entry, offered })));
     } catch (error) {
       problems.push({ where: placeText(entry), message: (error as Error).message });
     } finally {
       await source?.close();
     }
   }
-  return problems;
+  const routes = problemsWith(config.routes, offered);
+  return [...problems, ...routes.map(({ path, message }) => ({ where: path, message }))];
 }
 
 function placeText(entry: SourceConfig): string {
@@ -61,6 +64,8 @@ async function problemsOf(
   given: {
     readonly config: Config;
     readonly entry: SourceConfig;
+    /** What the sources offer is added here. */
+    readonly offered: OfferedModel[];
     readonly admission: Admission<Trial, TrialVerdict>;
   },
 ): Promise<Problem[]> {
@@ -72,10 +77,12 @@ async function problemsOf(
     policyOf: (model) => config.model_overrides[model]?.version_policy,
     ownPolicyOf,
     defaultPolicy: () => config.models.version_policy,
+    routed: (model) => routedVersions(config.routes, model),
     ignored: () => {},
   });
   if (listing !== undefined) catalogue.put(entry.name, listing);
   const models = catalogue.models();
+  given.offered.push(...models);
   if (models.length === 0) return [{ where: placeText(entry), message: noModels }];
   if (entry.type !== 'directory') return [];
   return tried(models, given, (id) => inPlace(source, id, signal));
@@ -99,7 +106,7 @@ async function tried(
     for (const { version } of wanted) {
       const id = { model: name, version };
       await repository
-        .admit(id, { config: undefined, isExact: true, onStored: () => {} })
+        .admit(id, { config: undefined, onStored: () => {} })
         .catch((error: Error) => problems.push({ where: nameOf(id), message: error.message }));
     }
   }

@@ -41,6 +41,8 @@ export interface SourceTools {
 
 /** What lies somewhere without a manifest is taken when it has not changed for so many polls. */
 const settlePolls = 2;
+/** Of one request: a poll is repeated by its poller and a pull by the store, and why it failed should be known soon. */
+const sourceTriesMax = 3;
 
 /** The sources in force: those configured, or the folder of models alone. */
 export function sourcesIn({ registry, models }: Config): readonly SourceConfig[] {
@@ -139,6 +141,7 @@ function httpOf(config: NetworkConfig, origin: URL, { now, epochNow, random }: S
     allowPrivate: config.allow_private,
     allowHosts: [...config.allow_hosts, ...(config.type === 'oci' ? config.allow_realms : [])],
     caFile: config.ca_file,
+    triesMax: sourceTriesMax,
     now,
     epochNow,
     random,

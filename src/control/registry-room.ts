@@ -12,7 +12,7 @@ import { AuditLog } from '../audit/log.js';
 import { overridden, specDefaultsOf } from '../config/derived.js';
 import type { Config } from '../config/schema.js';
 import type { GoldenRecord } from '../core/admission.js';
-import { GatewayError } from '../core/errors.js';
+import { GatewayError, invalid } from '../core/errors.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import type { RouteTable } from '../core/route.js';
 import type { Log } from '../log.js';
@@ -35,6 +35,7 @@ import type { Blame } from '../supervisor/blame.js';
 import type { ControlCounts } from './counts.js';
 import { type SourceConfig, signatureModeOf, sourceOf, sourcesIn } from './network-sources.js';
 import type { LiveConfig, ModelChange } from './reload.js';
+import { problemsWith, Routes, routedVersions } from './routes.js';
 import { storedMemory } from './source-memory.js';
 
 export interface RegistryTools {
@@ -66,7 +67,7 @@ export interface RegistryRoom {
   blame(blame: Blame | undefined): void;
   /** When a version became the one that answers; 0 = never. */
   publishedAt(id: VersionId): number;
-  /** What a configuration would do to the models. */
+  /** What a configuration would do to the models. @throws INVALID_ARGUMENT with a line for each route that cannot be */
   foresee(next: Config): readonly ModelChange[];
   /** Takes up options that have changed. */
   takeUp(before: Config): Promise<void>;
@@ -74,6 +75,8 @@ export interface RegistryRoom {
 }
 
 const listTimeoutMs = 30_000;
+/** A start with an earlier listing waits no longer than this for a newer one. */
+const patienceMs = 2000;
 const retryMs = 1000;
 
 const goldenRecords: z.ZodType<Readonly<Record<string, GoldenRecord>>> = z.record(
@@ -112,6 +115,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
   await audit.append('started', 'server', { config_hash: configHash(config) });
   const quarantine = await Quarantine.open(store.state);
   const serving = await StateDocument.open<Remembered>(store.state, 'serving', remembered, {});
+  const routes = await Routes.open(store.state, () => live.current);
   const goldens = await StateDocument.open(store.state, 'golden', goldenRecords, {});
   // Who loads by calls says himself when a version is complete: nothing is polled, nothing has to settle.
   const isExplicit = config.models.load === 'explicit';
@@ -128,6 +132,11 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
   const catalogue = new Catalogue(catalogueOptions(tools, sources, () => live.current));
   const room: { registry?: Registry } = {};
   const published = new Map<string, number>();
+  const alarm = (subject: string, source: string, { kind, message: reason }: Refusal) => {
+    counts.securityEvents.add([kind]);
+    log.error('security', { kind, source, subject, reason });
+    void audit.append('security', subject, { kind, source, reason }).catch(() => {});
+  };
 
   const supply = new Supply({
     sources: sources.map((source) => ({
@@ -145,6 +154,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       else log.warn('source.down', fields);
       void room.registry?.degrade(degradation(supply)).catch(() => {});
     },
+    onRefusal: (source, refusal) => alarm(`source ${source}`, source, refusal),
     onPoll: (source, result) => counts.polls.add([source, result]),
     onPull: (source, stored, tookMs) => {
       counts.pullBytes.add([source], stored.bytes);
@@ -152,10 +162,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     },
     onPullFailed: (source, id, error) => {
       counts.pullFailures.add([source, error.code.toLowerCase()]);
-      if (!(error instanceof Refusal)) return;
-      counts.securityEvents.add([error.kind]);
-      log.error('security', { kind: error.kind, source, model: nameOf(id), reason: error.message });
-      void audit.append('security', nameOf(id), { kind: error.kind, source, reason: error.message }).catch(() => {});
+      if (error instanceof Refusal) alarm(nameOf(id), source, error);
     },
     checkAllowed: ({ artifactSha256 }) => {
       const entry = quarantine.find(artifactSha256);
@@ -166,6 +173,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       return removed.length > 0;
     },
     listTimeoutMs,
+    patienceMs,
     epochNow,
     cpuMs: tools.cpuMs,
     random,
@@ -190,7 +198,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     admit: (id, how) => repository.admit(id, how),
     open: tools.open,
     drain: tools.drain,
-    publish: tools.publish,
+    publish: async (table) => tools.publish(await routes.with(table)),
     record: async (publication) => {
       await recorded(tools, audit, publication);
       const { model, version } = publication;
@@ -229,7 +237,12 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
         );
     },
     collect,
-    foresee: (next) => modelChanges(registry, catalogue.under(catalogueOptions(tools, sources, () => next))),
+    foresee: (next) => {
+      const offered = catalogue.under(catalogueOptions(tools, sources, () => next));
+      const problems = problemsWith(next.routes, offered);
+      if (problems.length > 0) throw invalid(problems.map(({ path, message }) => `${path}: ${message}`).join('\n'));
+      return modelChanges(registry, offered);
+    },
     takeUp: async (before) => {
       catalogue.forget();
       const { model_overrides: now } = live.current;
@@ -238,6 +251,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
         (name) => JSON.stringify(now[name]) !== JSON.stringify(before.model_overrides[name]),
       );
       await registry.reopen(changed);
+      if (JSON.stringify(before.routes) !== JSON.stringify(live.current.routes)) await registry.republish('routes');
     },
     registry,
     supply,
@@ -289,6 +303,7 @@ function catalogueOptions(
     policyOf: (model) => config().model_overrides[model]?.version_policy,
     ownPolicyOf,
     defaultPolicy: () => config().models.version_policy,
+    routed: (model) => routedVersions(config().routes, model),
     ignored: (what) => log.debug('models.ignored', { what }),
   };
 }

@@ -56,6 +56,7 @@ const live = [
   'models.keep_previous_ms',
   'model_overrides',
   'readiness.models',
+  'routes',
   'log.level',
 ] as const;
 
@@ -116,15 +117,20 @@ function merged(current: Config, next: Config): Config {
       keep_previous_ms: next.models.keep_previous_ms,
     },
     model_overrides: next.model_overrides,
+    routes: next.routes,
     readiness: next.readiness,
     log: { ...current.log, level: next.log.level },
   };
 }
 
+const anyPorts = ['http.port', 'grpc.port'];
+
 type Group = Readonly<Record<string, unknown>>;
 
 function differences(from: unknown, to: unknown, path: string): OptionChange[] {
   if (JSON.stringify(from) === JSON.stringify(to)) return [];
+  // "Any free one" is what it got.
+  if (to === 0 && anyPorts.includes(path)) return [];
   const isLive = live.some((option) => option === path);
   if (isLive || !isGroup(from) || !isGroup(to)) return [{ option: path, from, to, isLive }];
   return Object.keys(from).flatMap((key) => differences(from[key], to[key], path === '' ? key : `${path}.${key}`));

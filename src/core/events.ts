@@ -8,6 +8,7 @@
 import type { RejectReason } from './errors.js';
 import type { OutcomeCode, Protocol, Timing } from './inference.js';
 import type { VersionId } from './model.js';
+import type { Assignment } from './route.js';
 
 export interface InferenceEvent {
   readonly kind: 'inference';
@@ -22,6 +23,8 @@ export interface InferenceEvent {
   /** From arrival to answer. */
   readonly durationMs: number;
   readonly timing: Timing | undefined;
+  /** What the model's route decided; undefined when it has none. */
+  readonly assignment?: Assignment | undefined;
 }
 
 export interface BatchEvent {

@@ -11,6 +11,7 @@
 import type { Code, GatewayError } from './errors.js';
 import type { Version, VersionId } from './model.js';
 import type { RelayCall } from './relay.js';
+import type { Assignment } from './route.js';
 import type { Tensor } from './tensor.js';
 
 export type Protocol = 'http' | 'grpc';
@@ -55,6 +56,8 @@ export interface InferenceRequest {
   readonly deadlineAt: number;
   readonly cancellation: Cancellation;
   readonly protocol: Protocol;
+  /** What the model's route decided; undefined when it has none. */
+  readonly assignment?: Assignment | undefined;
 }
 
 /** Where the time went, in milliseconds; for a request in a batch each part is the whole time of its batch. */
@@ -117,6 +120,23 @@ export interface ModelReadiness {
   readonly reason: string;
 }
 
+/** What a route may read of a call. It is asked only for what the route needs. */
+export interface CallTerms {
+  readonly requestId: string;
+  /** Variant asked for; empty = none. */
+  readonly variant: string;
+  /** @param name in lower case */
+  header(name: string): string | undefined;
+  /** One that V2 gives no meaning. */
+  parameter(name: string): Parameter | undefined;
+}
+
+/** A version that a route chose, and why. */
+export interface Assigned {
+  readonly version: Version | Promise<Version>;
+  readonly assignment: Assignment;
+}
+
 /** All that a front-end may ask for. Every method throws GatewayError or answers. */
 export interface DataPlane {
   readonly now: () => number;
@@ -129,6 +149,12 @@ export interface DataPlane {
    * @throws NOT_FOUND, UNAVAILABLE, INVALID_ARGUMENT with the wire texts of protocol §9.3
    */
   find(model: string, selector: Selector): Version | Promise<Version>;
+  /**
+   * What the model's route decides for this call; undefined when it has no route, and `find` says which version answers.
+   * Before the request's parameters are known `find` can say whether anybody answers.
+   * @throws what `find` throws, and INVALID_ARGUMENT for a variant that may not be asked for
+   */
+  assign(model: string, selector: Selector, terms: CallTerms): Assigned | undefined;
   /** @throws NOT_FOUND for an unknown model or version */
   readiness(model: string, selector: Selector): ModelReadiness;
   metadata(model: string, selector: Selector): Promise<ModelMetadata>;

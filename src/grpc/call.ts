@@ -8,6 +8,7 @@
  *
  * Must not know an engine.
  */
+import type { Assignment } from '../core/route.js';
 import type { Encoding } from './compression.js';
 import type { Status } from './terms.js';
 
@@ -25,6 +26,19 @@ export interface ReplyNames {
   readonly model: string;
   readonly version: string;
   readonly encoding?: Encoding | undefined;
+  /** What the model's route decided. */
+  readonly assignment?: Assignment | undefined;
+}
+
+/** What a route's decision says in a reply, as names after `x-sluice-` or `sluice_`, and their values. */
+export function assignmentTexts(assignment: Assignment | undefined): readonly (readonly [string, string])[] {
+  if (assignment === undefined) return [];
+  const { experiment, variant, reason } = assignment;
+  const texts = [
+    ['experiment', experiment],
+    ['reason', reason],
+  ] as const;
+  return variant === '' ? texts : [...texts, ['variant', variant]];
 }
 
 export interface Call {

@@ -221,23 +221,24 @@ const finalResponse = Buffer.concat([
   Buffer.from([0x12, 0x02, 0x08, 0x01]),
 ]);
 
-/** A ModelStreamInferResponse with an answer; `requestId` goes into its parameters when it is not empty. */
+/** A ModelStreamInferResponse with an answer; `texts` become its parameters. */
 export class StreamReplyMessage implements Message {
   readonly size: number;
   readonly isCompressed = false;
   readonly #head: ReplyHead;
   readonly #outputs: readonly Tensor[];
   readonly #sizes: Sizes;
-  readonly #requestId: string;
+  readonly #texts: readonly (readonly [key: string, text: string])[];
   readonly #inner: number;
 
-  constructor(head: ReplyHead, outputs: readonly Tensor[], requestId: string) {
+  constructor(head: ReplyHead, outputs: readonly Tensor[], texts: readonly (readonly [string, string])[]) {
     this.#head = head;
     this.#outputs = outputs;
-    this.#requestId = requestId;
+    this.#texts = texts;
     this.#sizes = sizesOf(outputs);
-    const idSize = requestId === '' ? 0 : textParameterSize('sluice_request_id', requestId);
-    this.#inner = headSize(head) + finalResponse.length + idSize + this.#sizes.total;
+    let textsSize = 0;
+    for (const [key, text] of texts) textsSize += textParameterSize(key, text);
+    this.#inner = headSize(head) + finalResponse.length + textsSize + this.#sizes.total;
     this.size = bytesSize(this.#inner);
   }
 
@@ -245,7 +246,7 @@ export class StreamReplyMessage implements Message {
     let at = writeHead(out, writeLength(out, start, 0x12, this.#inner), this.#head);
     out.set(finalResponse, at);
     at += finalResponse.length;
-    if (this.#requestId !== '') at = writeTextParameter(out, at, 'sluice_request_id', this.#requestId);
+    for (const [key, text] of this.#texts) at = writeTextParameter(out, at, key, text);
     writeOutputs(out, at, this.#outputs, this.#sizes);
   }
 }

@@ -54,11 +54,11 @@ export class InferCall implements CallUser {
     if (!this.#isAnswered && !isOverdue(this.#options.plane, this.#deadlineAt)) this.#cancellation.cancel();
   }
 
-  readonly #succeed = ({ version, outputs }: Answer): void => {
+  readonly #succeed = ({ model, version, outputs, assignment }: Answer): void => {
     this.#isAnswered = true;
     const { modelName, id } = this.#inference.message!;
     const message = new ReplyMessage({ modelName, modelVersion: version, id }, outputs);
-    this.#call.reply({ requestId: this.#headerId(), model: modelName, version }, message);
+    this.#call.reply({ requestId: this.#headerId(), model, version, assignment }, message);
   };
 
   readonly #fail = (error: GatewayError): void => {

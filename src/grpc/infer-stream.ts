@@ -10,7 +10,8 @@
  */
 import { GatewayError } from '../core/errors.js';
 import { Cancellation, type DataPlane } from '../core/inference.js';
-import type { Call, CallUser, Message } from './call.js';
+import type { Assignment } from '../core/route.js';
+import { assignmentTexts, type Call, type CallUser, type Message } from './call.js';
 import { detailsOf, StreamErrorMessage, StreamReplyMessage } from './codec.js';
 import { Inference, type InferenceOptions, stoppingText } from './infer.js';
 import { isOverdue } from './infer-call.js';
@@ -64,10 +65,13 @@ export class InferStream implements CallUser {
       cancellation: slot.cancellation,
     });
     inference.run(bytes).then(
-      ({ version, outputs }) => {
+      ({ version, outputs, assignment }) => {
         const { modelName, id } = inference.message!;
         const head = { modelName, modelVersion: version, id };
-        this.#settle(slot, new StreamReplyMessage(head, outputs, id === '' ? inference.requestId : ''));
+        this.#settle(
+          slot,
+          new StreamReplyMessage(head, outputs, textsOf(id === '' ? inference.requestId : '', assignment)),
+        );
       },
       (error: GatewayError) => this.#settle(slot, this.#failsAtError ? error : errorMessage(inference, error)),
     );
@@ -118,6 +122,12 @@ export class InferStream implements CallUser {
     this.#isOver = true;
     this.#options.onOver(this);
   }
+}
+
+/** What a unary call says in its metadata. */
+function textsOf(requestId: string, assignment: Assignment | undefined): (readonly [string, string])[] {
+  const texts = assignmentTexts(assignment).map(([name, text]) => [`sluice_${name}`, text] as const);
+  return requestId === '' ? texts : [['sluice_request_id', requestId], ...texts];
 }
 
 function errorMessage(inference: Inference, error: GatewayError): Message {

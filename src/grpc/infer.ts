@@ -9,9 +9,10 @@
  */
 import { classify } from '../core/classification.js';
 import { GatewayError, invalid } from '../core/errors.js';
-import type { Cancellation, DataPlane, InferenceRequest, Parameter, Selector } from '../core/inference.js';
+import type { CallTerms, Cancellation, DataPlane, InferenceRequest, Parameter, Selector } from '../core/inference.js';
 import { isModelName, type Version } from '../core/model.js';
 import { checkedModel, checkedVersion } from '../core/relay.js';
+import type { Assignment } from '../core/route.js';
 import type { Tensor } from '../core/tensor.js';
 import { requestedOf, tensorsOf } from './codec.js';
 import { decodeMessage, type InferMessage, type MessageLimits, type OutputMessage } from './message.js';
@@ -36,12 +37,15 @@ export interface InferenceOptions extends MessageLimits {
 export const stoppingText = 'GRPC server is shutting down and has stopped accepting new requests.';
 
 export interface Answer {
+  /** The one that answered, which a route may have chosen. */
+  readonly model: string;
   readonly version: string;
   readonly outputs: readonly Tensor[];
+  readonly assignment: Assignment | undefined;
 }
 
 /** One request on its way; what is known of it stays readable when it fails. */
-export class Inference {
+export class Inference implements CallTerms {
   message: InferMessage | undefined = undefined;
   /** The effective id, as soon as it is known. */
   requestId = '';
@@ -62,7 +66,10 @@ export class Inference {
     try {
       const message = this.#decode(bytes);
       const wishes = wishesOf(message.parameters);
-      const found = this.#plane.find(message.modelName, selectorOf(message, wishes.label));
+      const selector = selectorOf(message, wishes.label);
+      const assigned = this.#plane.assign(message.modelName, selector, this);
+      if (assigned === undefined && this.variant !== '') throw noVariant(this.variant, message.modelName);
+      const found = assigned?.version ?? this.#plane.find(message.modelName, selector);
       const version = found instanceof Promise ? await found : found;
       checkOutputs(message.outputs, version);
       const { inputs, rows } = tensorsOf(message, version, this.#options);
@@ -73,13 +80,14 @@ export class Inference {
         inputs,
         rows,
         outputs: requestedOf(message),
-        parameters: this.#parametersOf(message),
+        parameters: message.parameters,
         priority: wishes.priority,
         timeoutMs: wishes.timeoutMs,
         receivedAt: this.#caller.receivedAt,
         deadlineAt: this.#caller.deadlineAt,
         cancellation: this.#caller.cancellation,
         protocol: 'grpc',
+        assignment: assigned?.assignment,
       };
     } catch (thrown) {
       throw this.#refuse(GatewayError.from(thrown));
@@ -99,9 +107,18 @@ export class Inference {
     return message;
   }
 
-  #parametersOf(message: InferMessage): ReadonlyMap<string, Parameter> {
-    const { variant } = this.#caller.terms;
-    return variant === '' ? message.parameters : new Map(message.parameters).set('sluice_variant', variant);
+  /** Variant asked for, by parameter or metadata; empty = none. */
+  get variant(): string {
+    const asked = this.parameter('sluice_variant') as string | undefined;
+    return asked || this.#caller.terms.variant;
+  }
+
+  header(name: string): string | undefined {
+    return this.#caller.terms.text(name) || undefined;
+  }
+
+  parameter(name: string): Parameter | undefined {
+    return this.message?.parameters.get(name);
   }
 
   #refuse(error: GatewayError): GatewayError {
@@ -115,13 +132,19 @@ export class Inference {
     try {
       const reply = await this.#plane.infer(request);
       const { outputs } = this.message!;
-      const version = reply.version.version;
-      if (outputs.length === 0) return { version, outputs: reply.outputs };
-      return { version, outputs: reply.outputs.map((output) => classesOf(output, outputs, request.version)) };
+      const { model, version } = reply.version;
+      const { assignment } = request;
+      if (outputs.length === 0) return { model, version, outputs: reply.outputs, assignment };
+      const classes = reply.outputs.map((output) => classesOf(output, outputs, request.version));
+      return { model, version, outputs: classes, assignment };
     } catch (thrown) {
       throw GatewayError.from(thrown);
     }
   }
+}
+
+function noVariant(variant: string, model: string): GatewayError {
+  return invalid(`variant '${variant}' cannot be asked for: model '${model}' has no route that allows it`);
 }
 
 function selectorOf(message: InferMessage, label: string | undefined): Selector {

@@ -16,6 +16,8 @@ export interface Terms {
   readonly variant: string;
   /** When the caller stops waiting, on the clock of `DataPlane.now`. Infinity = never. */
   readonly deadlineAt: number;
+  /** @see Call.text */
+  readonly text: Call['text'];
   /** What is wrong with the metadata. */
   readonly fault: GatewayError | undefined;
 }
@@ -36,7 +38,8 @@ export function termsOf(call: Pick<Call, 'text' | 'deadlineAt'>, receivedAt: num
     fault ??= invalid(`Unable to parse 'x-request-id': expected 1 to 128 characters from '!' to '~'`);
     requestId = '';
   }
-  return { requestId, variant: call.text('x-sluice-variant'), deadlineAt, fault };
+  const text = (key: string) => call.text(key);
+  return { requestId, variant: call.text('x-sluice-variant'), deadlineAt, text, fault };
 }
 
 export function peerOf(call: Pick<Call, 'text' | 'peer'>): Peer {

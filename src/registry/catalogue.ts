@@ -56,6 +56,8 @@ export interface CatalogueOptions {
   /** What a model's own configuration wants. */
   readonly ownPolicyOf: (configName: string, text: string) => VersionPolicy | undefined;
   readonly defaultPolicy: () => VersionPolicy;
+  /** Versions that routes name. */
+  readonly routed: (model: string) => readonly string[];
   readonly ignored: (what: string) => void;
 }
 
@@ -135,7 +137,7 @@ export class Catalogue {
   ): Offered[] {
     const { source, model, selector } = of;
     const aliases = aliasesOf(selector, of.aliases);
-    const named = new Set(Object.values(aliases));
+    const named = new Set([...Object.values(aliases), ...this.#options.routed(model.name)]);
     const isByAlias = selector !== undefined && !('versions' in selector);
     const { policyOf, ownPolicyOf, defaultPolicy } = this.#options;
     const { config } = model;

@@ -9,6 +9,7 @@
  * Must not know what is done with a listing.
  */
 import { GatewayError } from '../core/errors.js';
+import { Refusal } from './refusal.js';
 import type { Listing, Source } from './source.js';
 
 export interface SourceHealth {
@@ -29,6 +30,8 @@ export interface PollerOptions {
   readonly onListing: (listing: Listing) => void;
   /** Called when it goes up or down. */
   readonly onHealth: (health: SourceHealth) => void;
+  /** What it says is not what it should be; told when it begins to be so. */
+  readonly onRefusal: (refusal: Refusal) => void;
   readonly onPoll: (result: 'changed' | 'same' | 'failed') => void;
   readonly epochNow: () => number;
   /** Milliseconds of processor time that this process has used. */
@@ -55,6 +58,8 @@ export class Poller {
   #failures = 0;
   #reason = '';
   #lastSuccessAt: number | undefined;
+  /** Others stand in for it until it answers. */
+  #isLate = false;
   #abort = new AbortController();
 
   constructor(options: PollerOptions) {
@@ -64,8 +69,16 @@ export class Poller {
 
   get health(): SourceHealth {
     const { name, type } = this.source;
-    const isUp = this.#failures === 0;
+    const isUp = this.#failures === 0 && !this.#isLate;
     return { name, type, isUp, reason: this.#reason, lastSuccessAt: this.#lastSuccessAt };
+  }
+
+  /** Nobody waits for its first answer any longer: until it comes, the source counts as down. */
+  late(): void {
+    if (this.#polling === undefined || this.#failures > 0 || this.#lastSuccessAt !== undefined) return;
+    this.#isLate = true;
+    this.#reason = 'it has not answered yet';
+    this.#options.onHealth(this.health);
   }
 
   /** Asks for the first time; whatever comes of it, the next question follows when it is due. */
@@ -83,12 +96,7 @@ export class Poller {
 
   /** Asks now: what was asked before may have been answered before. @throws why it could not be asked */
   async now(): Promise<void> {
-    if (this.#polling === undefined) await this.#poll();
-    else
-      await (this.#next ??= this.#polling.then(() => {
-        this.#next = undefined;
-        return this.#poll();
-      }));
+    await (this.#polling === undefined ? this.#poll() : this.#pollAfter(this.#polling));
     if (this.#failures > 0)
       throw new GatewayError('UNAVAILABLE', `source '${this.source.name}' could not be asked: ${this.#reason}`);
   }
@@ -100,6 +108,14 @@ export class Poller {
     await this.source.close();
   }
 
+  #pollAfter(polling: Promise<void>): Promise<void> {
+    this.#next ??= polling.then(() => {
+      this.#next = undefined;
+      return this.#poll();
+    });
+    return this.#next;
+  }
+
   #poll(): Promise<void> {
     if (this.#isClosed) return Promise.resolve();
     this.#polling ??= this.#ask();
@@ -108,6 +124,7 @@ export class Poller {
 
   async #ask(): Promise<void> {
     clearTimeout(this.#timer);
+    this.#abort = new AbortController();
     this.#askedAt = this.#options.epochNow();
     this.#isHinted = false;
     const cpuMs = this.#options.cpuMs();
@@ -125,17 +142,22 @@ export class Poller {
   }
 
   async #listed(): Promise<Listing | undefined> {
-    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(this.#options.listTimeoutMs)]);
+    const { listTimeoutMs } = this.#options;
+    // Not AbortSignal.any of a timeout: nothing holds on to that timeout, and collected with the garbage it never comes.
+    const timer = setTimeout(() => this.#abort.abort(), listTimeoutMs);
     try {
-      return await this.source.list(signal);
+      return await this.source.list(this.#abort.signal);
     } catch (error) {
-      if (!signal.aborted) throw error;
-      throw new GatewayError('UNAVAILABLE', `it did not answer within ${this.#options.listTimeoutMs} ms`);
+      if (!this.#abort.signal.aborted) throw error;
+      throw new GatewayError('UNAVAILABLE', `it did not answer within ${listTimeoutMs} ms`);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
   #succeeded(): void {
-    const wasDown = this.#failures > 0;
+    const wasDown = this.#failures > 0 || this.#isLate;
+    this.#isLate = false;
     this.#failures = 0;
     this.#reason = '';
     this.#lastSuccessAt = this.#options.epochNow();
@@ -145,7 +167,8 @@ export class Poller {
   #failed(error: GatewayError): void {
     this.#options.onPoll('failed');
     this.#failures++;
-    const isNews = this.#failures === 1;
+    const isNews = this.#failures === 1 && !this.#isLate;
+    if (error instanceof Refusal && this.#reason !== error.message) this.#options.onRefusal(error);
     this.#reason = error.message;
     if (isNews && !this.#isClosed) this.#options.onHealth(this.health);
   }

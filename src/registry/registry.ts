@@ -21,6 +21,7 @@ import type { Offered, OfferedModel } from './catalogue.js';
 import {
   championOf,
   indexOf,
+  isAskedFor,
   isHoldOver,
   isNeeded,
   isServed,
@@ -105,7 +106,7 @@ export interface Bringing {
   /** JSON text of a model configuration to use instead of the model's own. */
   readonly config: string | undefined;
   /** What the store has of the version must not stand in for what its source offers now. */
-  readonly isExact: boolean;
+  readonly isExact?: boolean;
   /** Called when the bytes are there. */
   readonly onStored: () => void;
 }
@@ -189,6 +190,11 @@ export class Registry {
     return kept;
   }
 
+  /** What routes say has changed. */
+  async republish(reason: string): Promise<void> {
+    await this.#publish(reason);
+  }
+
   /** Sources that do not answer; empty = all do. Told to everybody who asks whether the server is well. */
   async degrade(reason: string): Promise<void> {
     if (reason === this.#degraded) return;
@@ -232,20 +238,24 @@ export class Registry {
     const wanted = new Set(offered.wanted.map(({ version }) => version));
     for (const one of offered.known) if (wanted.has(one.version) || this.#isChosen(model, one)) this.#note(model, one);
     for (const version of wanted) model.versions.get(version)!.isWanted = true;
+    this.#recall(model);
     return model;
   }
 
+  /** What answered in the last life of the process and is no longer listed is in the store. */
+  #recall(model: ModelRecord): void {
+    const { name, champion } = model;
+    if (champion === undefined || model.versions.has(champion)) return;
+    const record = newRecord({ model: name, version: champion }, this.#options.policy === 'lazy', this.#options.now());
+    record.isListed = false;
+    model.versions.set(champion, record);
+  }
+
   /** Of versions that the policy does not want, those that an operator or the last life of the process asks for. */
-  #isChosen({ versions, choice, champion, labels }: ModelRecord, { version }: Offered): boolean {
-    const { aliases, hold, pins } = choice;
-    return (
-      versions.has(version) ||
-      champion === version ||
-      Object.values(labels).includes(version) ||
-      pins.includes(version) ||
-      hold?.to === version ||
-      Object.values(aliases).includes(version)
-    );
+  #isChosen(model: ModelRecord, { version }: Offered): boolean {
+    const { versions, champion, labels } = model;
+    const didAnswer = champion === version || Object.values(labels).includes(version);
+    return versions.has(version) || didAnswer || isAskedFor(model, version);
   }
 
   #note(model: ModelRecord, offered: Offered): VersionRecord {
@@ -290,7 +300,7 @@ export class Registry {
         await this.#reconcile(name);
       } catch (error) {
         // What could not be written down now is due again; nothing else would ask for it.
-        this.#later(`again ${name}`, retryMsMax, () => this.#reconcile(name));
+        this.#again(`again ${name}`, name, this.#options.retryMs);
         throw error;
       }
     });
@@ -318,7 +328,8 @@ export class Registry {
     for (const record of model.versions.values()) {
       const what = `retire ${nameOf(record.id)}`;
       if (this.#isRetirable(model, record)) {
-        if (!this.#timers.has(what)) this.#later(what, this.#options.keepPreviousMs(), () => this.#retire(model, record));
+        if (!this.#timers.has(what))
+          this.#later(what, this.#options.keepPreviousMs(), () => this.#retire(model, record));
       } else this.#forget(what);
     }
   }
@@ -326,10 +337,9 @@ export class Registry {
   /** Loads what is wanted and not there, or there in another revision. */
   async #bringWanted(model: ModelRecord): Promise<void> {
     for (const record of sorted(model.versions.values())) {
-      const isChosen = record.isWanted || isNeeded(model, record);
       if (!record.isOpen && this.#options.policy === 'lazy') continue;
-      if (!isChosen || !record.isListed || record.waiting !== undefined) continue;
-      if (record.id.version === model.choice.hold?.version && !record.isOpen) continue;
+      if (!isNeeded(model, record) || record.waiting !== undefined) continue;
+      if (!record.isListed && record.triedRevision !== undefined) continue;
       if (record.isOpen ? record.triedRevision === record.revision : !this.#mayTry(record)) continue;
       await (record.isOpen ? this.#reload(record, undefined) : this.#load(record)).catch((error: GatewayError) => {
         if (error.code !== 'FAILED_PRECONDITION') this.#retryLater(record);
@@ -347,7 +357,11 @@ export class Registry {
     const { retriesMax, retryMs } = this.#options;
     if (retriesMax === 0) return;
     const delayMs = record.tries > retriesMax ? retryMsMax : Math.min(retryMsMax, retryMs * 2 ** (record.tries - 1));
-    this.#later(`retry ${nameOf(record.id)}`, delayMs, () => this.#reconcile(record.id.model));
+    this.#again(`retry ${nameOf(record.id)}`, record.id.model, delayMs);
+  }
+
+  #again(what: string, model: string, delayMs: number): void {
+    this.#later(what, delayMs, async () => void this.#reconcileSoon(model).catch(() => {}));
   }
 
   #forget(what: string): void {
@@ -385,7 +399,7 @@ export class Registry {
   async #load(record: VersionRecord, config?: string): Promise<void> {
     this.#change(record, 'pulling');
     const onStored = () => this.#change(record, 'admitting');
-    await this.#bring(record, { config, isExact: false, onStored }, () => this.#change(record, 'opening'));
+    await this.#bring(record, { config, onStored }, () => this.#change(record, 'opening'));
     this.#change(record, 'ready');
   }
 
@@ -412,10 +426,11 @@ export class Registry {
   async #reload(record: VersionRecord, config: string | undefined): Promise<void> {
     if (!record.isOpen) return this.#load(record, config);
     const before = record.triedRevision;
+    const isExact = record.isListed && record.revision !== before;
     record.triedRevision = record.revision;
     record.tries++;
     try {
-      const spec = await this.#options.admit(record.id, { config, isExact: true, onStored: () => {} });
+      const spec = await this.#options.admit(record.id, { config, isExact, onStored: () => {} });
       await this.#options.open(spec);
       record.spec = spec;
       record.reason = '';
@@ -443,7 +458,7 @@ export class Registry {
       const model = this.#take(offered);
       model.isUnloaded = false;
       for (const record of sorted(model.versions.values())) {
-        if (!record.isWanted) continue;
+        if (!record.isWanted && !isAskedFor(model, record.id.version)) continue;
         if (record.waiting !== undefined)
           throw new GatewayError('FAILED_PRECONDITION', `load failed for model '${name}': ${record.waiting}`);
         await this.#reload(record, config);
@@ -498,7 +513,8 @@ export class Registry {
           );
       }
       const before = model.choice;
-      model.choice = { ...withoutHold(before), aliases: { ...before.aliases, [label]: version } };
+      const rest = label === 'champion' ? withoutHold(before) : before;
+      model.choice = { ...rest, aliases: { ...before.aliases, [label]: version } };
       await this.#decided(model, before, `promote ${label}`);
     });
   }
@@ -645,7 +661,7 @@ export class Registry {
       const record = model.versions.get(id.version);
       if (record === undefined || record.isOpen) return;
       // It stays `lazy` meanwhile: a table published for another model must not turn its callers away.
-      const how = { config: undefined, isExact: false, onStored: () => {} };
+      const how = { config: undefined, onStored: () => {} };
       await this.#bring(record, how, () => {}).catch(async (error) => {
         this.#choose(model);
         await this.#publish('lazy');

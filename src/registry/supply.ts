@@ -8,11 +8,13 @@
  *
  * Must not know states of versions or what is published.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { GatewayError } from '../core/errors.js';
 import type { VersionId } from '../core/model.js';
 import type { Catalogue, OfferedModel } from './catalogue.js';
 import { Poller, type SourceHealth } from './poller.js';
+import type { Refusal } from './refusal.js';
 import type { Bringing } from './registry.js';
 import type { Brought } from './repository.js';
 import type { Artifact, Listing, Source } from './source.js';
@@ -34,6 +36,8 @@ export interface SupplyOptions {
   readonly store: Store;
   readonly onOffer: () => void;
   readonly onHealth: (health: SourceHealth) => void;
+  /** Of a listing. */
+  readonly onRefusal: (source: string, refusal: Refusal) => void;
   readonly onPoll: (source: string, result: 'changed' | 'same' | 'failed') => void;
   /** Bytes that came for a version, and in how many milliseconds. */
   readonly onPull: (source: string, stored: StoredVersion, tookMs: number) => void;
@@ -43,6 +47,8 @@ export interface SupplyOptions {
   /** Removes what nobody needs until so many bytes are free. @returns whether anything was removed */
   readonly makeRoom: (bytes: number) => Promise<boolean>;
   readonly listTimeoutMs: number;
+  /** How long a start waits for a source that it has an earlier listing of. */
+  readonly patienceMs: number;
   readonly epochNow: () => number;
   readonly cpuMs: () => number;
   readonly random: () => number;
@@ -83,13 +89,14 @@ export class Supply {
   }
 
   #poller({ source, pollMs }: SuppliedSource): Poller {
-    const { listTimeoutMs, onHealth, onPoll, epochNow, cpuMs, random } = this.#options;
+    const { listTimeoutMs, onHealth, onRefusal, onPoll, epochNow, cpuMs, random } = this.#options;
     return new Poller({
       source,
       intervalMs: pollMs,
       listTimeoutMs,
       onListing: (listing) => this.#take(source.name, listing),
       onHealth,
+      onRefusal: (refusal) => onRefusal(source.name, refusal),
       onPoll: (result) => onPoll(source.name, result),
       epochNow,
       cpuMs,
@@ -98,23 +105,32 @@ export class Supply {
   }
 
   /**
-   * Asks every source once; those that do not answer are stood in for by what they listed last.
+   * Asks every source once; those that do not answer, or not soon, are stood in for by what they listed last.
    * @throws what a local folder has to say when there is no other source and nothing was ever listed
    */
   async start(): Promise<void> {
-    await Promise.all([...this.#pollers.values()].map((poller) => poller.start()));
-    for (const [name, poller] of this.#pollers) {
-      if (this.#options.catalogue.has(name)) continue;
-      const kept = await this.#options.store.state.read<Listing | null>(
-        `listing-${name}`,
-        keptListing as unknown as z.ZodType<Listing | null>,
-        null,
-      );
-      if (kept !== null) this.#options.catalogue.put(name, kept);
-      else if (this.#pollers.size === 1 && poller.source.type === 'directory')
-        throw new GatewayError('NOT_FOUND', poller.health.reason);
-    }
+    await Promise.all([...this.#pollers.values()].map((poller) => this.#first(poller)));
     this.#isStarted = true;
+  }
+
+  async #first(poller: Poller): Promise<void> {
+    const { catalogue, store, patienceMs } = this.#options;
+    const { name, type } = poller.source;
+    const kept = await store.state.read<Listing | null>(
+      `listing-${name}`,
+      keptListing as unknown as z.ZodType<Listing | null>,
+      null,
+    );
+    const asked = poller.start();
+    if (kept === null) await asked;
+    else {
+      await Promise.race([asked, sleep(patienceMs, undefined, { ref: false })]);
+      poller.late();
+    }
+    if (catalogue.has(name)) return;
+    if (kept !== null) catalogue.put(name, kept);
+    else if (this.#pollers.size === 1 && type === 'directory')
+      throw new GatewayError('NOT_FOUND', poller.health.reason);
   }
 
   #take(name: string, listing: Listing): void {
@@ -157,10 +173,13 @@ export class Supply {
     return { directory, besides: [recordFileName], config: record.config, artifact };
   }
 
-  async #stored(id: VersionId, name: string, isExact: boolean): Promise<StoredVersion> {
+  async #stored(id: VersionId, name: string, isExact = false): Promise<StoredVersion> {
     const poller = this.#pollers.get(name);
     if (poller === undefined) return this.#kept(id, new GatewayError('NOT_FOUND', `no source has model '${id.model}'`));
     const { source } = poller;
+    // Of a source that is down one question after another would cost its time limit, for each version of each model.
+    const standIn = poller.health.isUp || isExact ? undefined : this.#find(id, name);
+    if (standIn !== undefined) return standIn;
     const startedAt = this.#options.epochNow();
     try {
       const signal = AbortSignal.timeout(this.#options.listTimeoutMs);
@@ -189,10 +208,14 @@ export class Supply {
     }
   }
 
-  #kept({ model: name, version: text }: VersionId, error: GatewayError, source?: string): StoredVersion {
-    const found = this.#options.store.find({ model: name, version: text, ...(source === undefined ? {} : { source }) });
+  #kept(id: VersionId, error: GatewayError, source?: string): StoredVersion {
+    const found = this.#find(id, source);
     if (found === undefined) throw error;
     return found;
+  }
+
+  #find({ model: name, version: text }: VersionId, source?: string): StoredVersion | undefined {
+    return this.#options.store.find({ model: name, version: text, ...(source === undefined ? {} : { source }) });
   }
 
   async close(): Promise<void> {

@@ -172,21 +172,27 @@ export function automaticChampion(model: ModelRecord): string | undefined {
 export function championOf(model: ModelRecord): string | undefined {
   const { aliases, hold } = model.choice;
   if (aliases.champion !== undefined && servedIn(model, aliases.champion)) return aliases.champion;
-  const automatic = automaticChampion(model);
-  if (hold !== undefined && isHeld(model, automatic) && servedIn(model, hold.to)) return hold.to;
-  return automatic;
+  if (hold !== undefined && !isHoldOver(model) && servedIn(model, hold.to)) return hold.to;
+  return automaticChampion(model);
 }
 
-function isHeld(model: ModelRecord, version: string | undefined): boolean {
-  const { hold } = model.choice;
-  return hold?.version === version && model.versions.get(hold?.version ?? '')?.revision === hold?.revision;
+/** It was rolled back from, and is still what it was then. */
+export function isHeld({ choice, versions }: ModelRecord, version: string | undefined): boolean {
+  const { hold } = choice;
+  return hold !== undefined && hold.version === version && versions.get(version)?.revision === hold.revision;
 }
 
-/** A hold ends when what it holds back is no longer what would answer. */
+/**
+ * A hold ends when what it holds back is no longer what would answer: other content, an alias that moved, something newer.
+ * That the version held back is closed meanwhile does not end it.
+ */
 export function isHoldOver(model: ModelRecord): boolean {
-  if (model.choice.hold === undefined) return false;
-  const automatic = automaticChampion(model);
-  return automatic !== undefined && !isHeld(model, automatic);
+  const { hold } = model.choice;
+  if (hold === undefined) return false;
+  if (model.versions.has(hold.version) && !isHeld(model, hold.version)) return true;
+  const { champion } = model.aliases;
+  if (champion !== undefined) return champion !== hold.version;
+  return Number(automaticChampion(model) ?? 0) > Number(hold.version);
 }
 
 /** Labels that can answer: a label whose version cannot keeps the last one that could. */
@@ -205,10 +211,16 @@ function servedIn(model: ModelRecord, version: string | undefined): boolean {
   return record !== undefined && isServed(record);
 }
 
+/** An operator asked for it, so that a load brings it although the policy does not want it. */
+export function isAskedFor({ choice }: ModelRecord, version: string): boolean {
+  const { aliases, hold, pins } = choice;
+  return pins.includes(version) || hold?.to === version || Object.values(aliases).includes(version);
+}
+
 /** Must not be closed for want of interest. */
 export function isNeeded(model: ModelRecord, { id, isWanted }: VersionRecord): boolean {
   const { version } = id;
-  const { pins, hold } = model.choice;
-  if (isWanted && hold?.version !== version) return true;
-  return model.champion === version || pins.includes(version) || Object.values(model.labels).includes(version);
+  const { champion, labels, choice } = model;
+  if (isWanted && !isHeld(model, version)) return true;
+  return champion === version || choice.pins.includes(version) || Object.values(labels).includes(version);
 }

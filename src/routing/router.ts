@@ -1,8 +1,9 @@
 /**
  * Which version answers a request. Holds the open versions and one route table; a new table is one assignment.
  *
- *   find(model, selector) ─▶ table ─▶ open version ─┐
- *   infer(request) ───────────────────────────────▶ version.infer ─▶ ONE event ─▶ reply
+ *   find(model, selector) ──────────▶ table ─▶ open version ─┐
+ *   assign(model, selector, terms) ─▶ route ─▶ open version ─┤
+ *   infer(request) ────────────────────────────────────────▶ version.infer ─▶ ONE event ─▶ reply
  *
  * A request keeps the version it was given: its reply names it even when the table has changed meanwhile. A version that may
  * be opened on demand is asked for at the control process, and the request waits for that.
@@ -12,6 +13,8 @@
 import { GatewayError } from '../core/errors.js';
 import type { Observe } from '../core/events.js';
 import type {
+  Assigned,
+  CallTerms,
   InferenceReply,
   InferenceRequest,
   ModelMetadata,
@@ -22,6 +25,7 @@ import type {
 import { nameOf, type Version, type VersionId } from '../core/model.js';
 import { checkedModel, checkedVersion } from '../core/relay.js';
 import { emptyTable, type Route, type RouteTable, type VersionEntry } from '../core/route.js';
+import { type Arm, RoutedModel } from './routed-model.js';
 
 /** A version that can be let go. */
 export interface DrainableVersion extends Version {
@@ -43,8 +47,13 @@ export class Router {
   readonly #open = new Map<string, DrainableVersion>();
   /** Versions that answered since `takeUsed` was called. */
   #used = new Set<Version>();
-  /** The champion of every model, when it is open: the common request needs one look-up. */
+  /**
+   * What answers a request for a model and nothing more, when it is open: the champion, or the variant of those who take no
+   * part in its experiment. The common request needs this one look-up.
+   */
   #champions = new Map<string, DrainableVersion>();
+  /** Models with an experiment. */
+  #routed = new Map<string, RoutedModel<DrainableVersion>>();
   #table: RouteTable = emptyTable;
 
   constructor(options: RouterOptions) {
@@ -69,12 +78,30 @@ export class Router {
 
   publish(table: RouteTable): void {
     const champions = new Map<string, DrainableVersion>();
-    for (const { model, champion } of Object.values(table.routes)) {
+    const routed = new Map<string, RoutedModel<DrainableVersion>>();
+    for (const { model, champion, experiment } of Object.values(table.routes)) {
       const version = champion === undefined ? undefined : this.#open.get(nameOf({ model, version: champion }));
       if (version !== undefined) champions.set(model, version);
+      if (experiment === undefined) continue;
+      const route = new RoutedModel(model, experiment, {
+        arm: (id) => this.#armOf(table, id),
+        fallback: () => this.find(model, {}),
+      });
+      routed.set(model, route);
+      if (route.champion.open !== undefined) champions.set(model, route.champion.open);
     }
     this.#champions = champions;
+    this.#routed = routed;
     this.#table = table;
+  }
+
+  /** How to come by a version: neither way when it may not answer. */
+  #armOf(table: RouteTable, id: VersionId): Arm<DrainableVersion> {
+    const route = Object.hasOwn(table.routes, id.model) ? table.routes[id.model] : undefined;
+    const state = route?.versions.find(({ version }) => version === id.version)?.state;
+    const open = state === 'ready' ? this.#open.get(nameOf(id)) : undefined;
+    const want = state === 'lazy' ? () => this.#open.get(nameOf(id)) ?? this.#wanted(id) : undefined;
+    return { open, want };
   }
 
   /** Lets a version go that no table names any more: resolves when its last request is answered and its memory is free. */
@@ -105,6 +132,15 @@ export class Router {
     if (entry.state === 'lazy') return open ?? this.#wanted(id);
     const text = `Request for unknown model: '${model}' version ${entry.version} is not at ready state`;
     throw new GatewayError('UNAVAILABLE', text, { retryAfterMs: 1000 });
+  }
+
+  /** @see DataPlane.assign */
+  assign(model: string, selector: Selector, terms: CallTerms): Assigned | undefined {
+    if (this.#routed.size === 0) return undefined;
+    const routed = this.#routed.get(model);
+    if (routed === undefined) return undefined;
+    if (selector.version === undefined && selector.label === undefined) return routed.assign(terms);
+    return { version: this.find(model, selector), assignment: routed.explicit };
   }
 
   async #wanted(id: VersionId): Promise<DrainableVersion> {
@@ -185,6 +221,7 @@ export class Router {
       rows: request.rows,
       durationMs: this.#options.now() - request.receivedAt,
       timing: error === undefined ? (result as InferenceReply).timing : undefined,
+      assignment: request.assignment,
     });
   }
 

@@ -8,7 +8,7 @@
  * Must not know what messages mean.
  */
 import * as grpc from '@grpc/grpc-js';
-import { bytesOf, type Call, type Message, type ReplyNames } from '../call.js';
+import { assignmentTexts, bytesOf, type Call, type Message, type ReplyNames } from '../call.js';
 import type { Encoding } from '../compression.js';
 import type { Status } from '../terms.js';
 
@@ -77,13 +77,14 @@ export class GrpcJsCall implements Call {
   }
 }
 
-function metadataOf({ requestId, model, version, encoding }: ReplyNames): grpc.Metadata {
+function metadataOf({ requestId, model, version, encoding, assignment }: ReplyNames): grpc.Metadata {
   const metadata = new grpc.Metadata();
   if (requestId !== '') metadata.set('x-request-id', requestId);
   if (encoding !== undefined) metadata.set('grpc-encoding', encoding);
   if (model === '') return metadata;
   metadata.set('x-sluice-model', model);
   metadata.set('x-sluice-version', version);
+  for (const [name, text] of assignmentTexts(assignment)) metadata.set(`x-sluice-${name}`, text);
   return metadata;
 }
 

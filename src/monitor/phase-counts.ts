@@ -1,0 +1,68 @@
+/**
+ * Everything counted in the current phase of one experiment or canary, and what of it came since the last look.
+ *
+ *   reports of arms ─▶ ledger ┐
+ *   deltas of keys ─▶ key table ┴─▶ look() ─▶ arms, as canary.ts and experiment.ts take them
+ *
+ * A new phase is a new one of these: counts of two phases are never mixed.
+ *
+ * Must not know when somebody looks, or what is concluded.
+ */
+import { type ArmCounts, armCountsSince, type KeyDeltas, noArmCounts } from '../core/arm-counts.js';
+import { type ArmLedger, trafficOf } from './arm.js';
+import type { CanaryArm } from './canary.js';
+import { KeyTable } from './key-table.js';
+
+/** The specification's limit of keys that are analysed. */
+const keysMax = 200_000;
+
+export interface PhaseCountsOptions {
+  readonly ledger: ArmLedger;
+  readonly experiment: string;
+  readonly phase: number;
+  readonly variants: readonly string[];
+  readonly labelMetrics: readonly string[];
+}
+
+/** What a canary and an experiment take of an arm, in one. */
+export interface ArmLook extends CanaryArm {
+  readonly variant: string;
+  /** Of this phase, with or without a key. */
+  readonly requests: number;
+}
+
+export class PhaseCounts {
+  readonly #options: PhaseCountsOptions;
+  readonly #lastLook = new Map<string, ArmCounts>();
+  readonly keys: KeyTable;
+
+  constructor(options: PhaseCountsOptions) {
+    this.#options = options;
+    this.keys = new KeyTable({ ...options, keysMax });
+  }
+
+  /** Deltas of another phase are dropped: they come late from a process that has not taken the new table yet. */
+  addDeltas(deltas: KeyDeltas): void {
+    const { experiment, phase } = this.#options;
+    if (deltas.experiment === experiment && deltas.phase === phase) this.keys.addDeltas(deltas);
+  }
+
+  /** @returns one for each variant, in their order; the next interval begins here */
+  look(): ArmLook[] {
+    const { ledger, experiment, phase, variants } = this.#options;
+    return variants.map((variant) => {
+      const counts = ledger.countsOf({ experiment, phase, variant });
+      const interval = trafficOf(armCountsSince(counts, this.#lastLook.get(variant) ?? noArmCounts));
+      this.#lastLook.set(variant, counts);
+      const { requests, predictions } = counts;
+      return {
+        variant,
+        keys: this.keys.keysOf(variant),
+        interval,
+        metrics: this.keys.metricsOf(variant),
+        predictions,
+        requests,
+      };
+    });
+  }
+}

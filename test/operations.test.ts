@@ -1,0 +1,92 @@
+/** What an operator may ask of the control port: paths and bodies become a closed set of operations. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Operation, operationOf } from '../src/admin/operations.js';
+
+const none = new URLSearchParams();
+const post = (path: string, body?: unknown): Operation | undefined => operationOf('POST', path.split('/'), none, body);
+const get = (path: string, query = ''): Operation | undefined =>
+  operationOf('GET', path.split('/'), new URLSearchParams(query), undefined);
+
+test('what is only looked at is asked by GET', () => {
+  assert.deepEqual(get('models/a'), { operation: 'show', model: 'a' });
+  assert.deepEqual(get('models/a/history'), { operation: 'history', model: 'a' });
+  assert.deepEqual(get('sources'), { operation: 'sources' });
+  assert.deepEqual(get('plan'), { operation: 'plan' });
+  assert.deepEqual(get('audit'), { operation: 'audit', last: 20 });
+  assert.deepEqual(get('audit', 'last=5'), { operation: 'audit', last: 5 });
+});
+
+test('what changes something is asked by POST alone', () => {
+  for (const path of ['apply', 'gc', 'models/a/load', 'models/a/rollback', 'sources/s/poll'])
+    assert.equal(get(path), undefined, path);
+});
+
+test('a promotion moves the champion and prepares nothing unless it says so', () => {
+  assert.deepEqual(post('models/a/promote', { version: '3' }), {
+    operation: 'promote',
+    model: 'a',
+    version: '3',
+    label: 'champion',
+    prepare: false,
+    allowBreaking: false,
+  });
+  const all = { version: 3, label: 'challenger', prepare: true, allow_breaking: true };
+  assert.deepEqual(post('models/a/promote', all), {
+    operation: 'promote',
+    model: 'a',
+    version: '3',
+    label: 'challenger',
+    prepare: true,
+    allowBreaking: true,
+  });
+});
+
+test('the other changes of a model', () => {
+  assert.deepEqual(post('models/a/load'), { operation: 'load', model: 'a' });
+  assert.deepEqual(post('models/a/unload', {}), { operation: 'unload', model: 'a' });
+  assert.deepEqual(post('models/a/release'), { operation: 'release', model: 'a', label: 'champion' });
+  assert.deepEqual(post('models/a/rollback', { reason: 'too slow' }), {
+    operation: 'rollback',
+    model: 'a',
+    reason: 'too slow',
+  });
+  for (const operation of ['pin', 'unpin', 'forgive'])
+    assert.deepEqual(post(`models/a/${operation}`, { version: '2' }), { operation, model: 'a', version: '2' });
+  assert.deepEqual(post('gc', { grace_ms: 0 }), { operation: 'gc', graceMs: 0 });
+  assert.deepEqual(post('gc'), { operation: 'gc', graceMs: 3_600_000 });
+  assert.deepEqual(post('sources/main/poll'), { operation: 'poll', source: 'main' });
+  assert.deepEqual(post('apply'), { operation: 'apply' });
+});
+
+test('a body that is wrong is refused with what was expected', () => {
+  const refused = (path: string, body: unknown, message: RegExp) =>
+    assert.throws(() => post(path, body), { code: 'INVALID_ARGUMENT', message });
+  refused('models/a/promote', {}, /^version: /);
+  refused('models/a/promote', { version: '01' }, /version: expected a version number/);
+  refused('models/a/promote', { version: '1', label: 'v1' }, /label: expected a label/);
+  refused('models/a/promote', { version: '1', force: true }, /force/);
+  refused('models/a/pin', { version: '1; rm' }, /expected a version number/);
+  refused('models/a/rollback', { reason: 'x'.repeat(1001) }, /reason/);
+  refused('models/a/load', { config: '{}' }, /config/);
+  refused('models/a/load', 'now', /body/);
+  refused('gc', { grace_ms: -1 }, /grace_ms/);
+});
+
+test('how many entries are shown is bounded', () => {
+  for (const last of ['0', '10001', '1.5', 'all'])
+    assert.throws(() => get('audit', `last=${last}`), { code: 'INVALID_ARGUMENT', message: /1 to 10000/ });
+});
+
+test('a name that no model can have is not found, and is not said back at length', () => {
+  for (const name of ['..', 'stats', 'a b', 'x'.repeat(500)])
+    assert.throws(
+      () => operationOf('GET', ['models', name], none, undefined),
+      (error: Error & { code: string }) => error.code === 'NOT_FOUND' && error.message.length < 200,
+    );
+});
+
+test('a path that is none of these is none', () => {
+  for (const path of ['', 'models', 'models/a/promote/now', 'models/a/destroy', 'sources/s', 'audit/1', 'plan'])
+    assert.equal(post(path), undefined, path);
+});
