@@ -21,7 +21,7 @@ import { addModelCommands } from './cli/model-commands.js';
 import { printConfig, printOptions } from './cli/print.js';
 import { harmless } from './cli/text.js';
 import { unknownFlag } from './config/complaint.js';
-import { resolveConfig } from './config/load.js';
+import { loadConfig, resolveConfig } from './config/load.js';
 
 const examples = {
   program: `
@@ -80,7 +80,8 @@ async function serve(_: unknown, command: Command): Promise<void> {
   const { config } = configOf(command, process.env);
   const { runControl } = await import('./control.js');
   const again = {
-    read: () => configOf(command, process.env).config,
+    read: (file?: { name: string; text: string }) =>
+      loadConfig({ ...sourcesOf(command, process.env), ...(file === undefined ? {} : { file }) }).config,
     file: sourcesOf(command, process.env).file?.name,
   };
   // What control opened is closed when it returns; a handle that a library forgot must not keep the process.

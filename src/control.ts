@@ -26,7 +26,7 @@ import { Hooks } from './control/hooks.js';
 import { operate, servedListing } from './control/operations.js';
 import { registryFamilies } from './control/registry-families.js';
 import { degradation, openRegistryRoom, type RegistryRoom } from './control/registry-room.js';
-import { type LiveConfig, Reload } from './control/reload.js';
+import { type ConfigFile, type LiveConfig, Reload } from './control/reload.js';
 import { GatewayError } from './core/errors.js';
 import type { ServedListing } from './core/listing.js';
 import { nameOf } from './core/model.js';
@@ -49,7 +49,7 @@ const packageVersion: string = JSON.parse(readFileSync(new URL('../../package.js
 
 /** Where the configuration came from, to be looked at again. */
 export interface Rereading {
-  readonly read: () => Config;
+  readonly read: (file?: ConfigFile) => Config;
   /** Undefined when there is no file. */
   readonly file: string | undefined;
 }
@@ -198,7 +198,7 @@ class Control {
   #reloadOf(room: RegistryRoom): Reload {
     return new Reload({
       live: this.#live,
-      read: () => settled(this.#again.read(), availableParallelism()),
+      read: (file) => settled(this.#again.read(file), availableParallelism()),
       audit: room.audit,
       log: this.#log,
       foresee: (next) => room.foresee(next),
@@ -259,7 +259,9 @@ class Control {
   #checkServed(): void {
     const { load, path } = this.#config.models;
     const records = [...this.#registry.records()];
-    if (load === 'explicit') return;
+    // A source that is down may come back; until then the server is there and not ready.
+    const isWaiting = this.#config.registry.sources.length > 0 && degradation(this.#opened.supply) !== '';
+    if (load === 'explicit' || isWaiting) return;
     if (records.length === 0) throw new GatewayError('NOT_FOUND', `${path}: ${noModels}`);
     if (records.every(({ state }) => state === 'refused' || state === 'failed')) {
       const lines = records.map(({ id, reason }) => `${nameOf(id)}: ${reason}`);

@@ -196,3 +196,10 @@ test('what other rules would offer is told without taking them up', () => {
   assert.equal(other[0]!.wanted.length, 2);
   assert.deepEqual(wanted('a'), ['2']);
 });
+
+test('a version that a route names is wanted, whatever the policy says', () => {
+  const { put, wanted } = catalogueOf([source('s')], { routed: (name) => (name === 'a' ? ['1'] : []) });
+  put('s', model('a', versionsOf('1', '2', '3')), model('b', versionsOf('1', '2')));
+  assert.deepEqual(wanted('a'), ['1', '3']);
+  assert.deepEqual(wanted('b'), ['2']);
+});

@@ -13,6 +13,8 @@ test('what is only looked at is asked by GET', () => {
   assert.deepEqual(get('models/a/history'), { operation: 'history', model: 'a' });
   assert.deepEqual(get('sources'), { operation: 'sources' });
   assert.deepEqual(get('plan'), { operation: 'plan' });
+  const file = { name: 'new.yaml', text: 'models: {}' };
+  assert.deepEqual(post('plan', file), { operation: 'plan', file });
   assert.deepEqual(get('audit'), { operation: 'audit', last: 20 });
   assert.deepEqual(get('audit', 'last=5'), { operation: 'audit', last: 5 });
 });
@@ -87,6 +89,6 @@ test('a name that no model can have is not found, and is not said back at length
 });
 
 test('a path that is none of these is none', () => {
-  for (const path of ['', 'models', 'models/a/promote/now', 'models/a/destroy', 'sources/s', 'audit/1', 'plan'])
+  for (const path of ['', 'models', 'models/a/promote/now', 'models/a/destroy', 'sources/s', 'audit/1'])
     assert.equal(post(path), undefined, path);
 });

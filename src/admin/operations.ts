@@ -5,7 +5,7 @@
  *   GET  /admin/models/{m}/history    history     POST /admin/models/{m}/promote | release | rollback
  *   GET  /admin/sources               sources     POST /admin/models/{m}/pin | unpin | forgive
  *   GET  /admin/audit?last=20         audit       POST /admin/sources/{s}/poll    POST /admin/gc
- *   GET  /admin/plan                  plan        POST /admin/apply
+ *   GET | POST /admin/plan            plan        POST /admin/apply
  *
  * Must not know sockets or what is done with an operation.
  */
@@ -32,7 +32,8 @@ export type Operation =
   | { readonly operation: 'sources' }
   | { readonly operation: 'poll'; readonly source: string }
   | { readonly operation: 'audit'; readonly last: number }
-  | { readonly operation: 'plan' }
+  /** @param file a configuration file to plan with instead of the one in force */
+  | { readonly operation: 'plan'; readonly file?: { readonly name: string; readonly text: string } }
   | { readonly operation: 'apply' };
 
 const version = z.preprocess(
@@ -60,6 +61,7 @@ const bodies = {
 
 const gcBody = z.strictObject({ grace_ms: z.int().min(0).max(86_400_000).default(3_600_000) });
 const nothing = z.strictObject({});
+const planBody = z.strictObject({ name: z.string().min(1).max(1000), text: z.string().max(1 << 20) });
 
 /**
  * @param segments decoded path segments after `/admin`
@@ -87,6 +89,7 @@ export function operationOf(
     read(nothing, body);
     return { operation: 'apply' };
   }
+  if (segments.length === 1 && first === 'plan') return { operation: 'plan', file: read(planBody, body) };
   if (segments.length === 1 && first === 'gc') return { operation: 'gc', graceMs: read(gcBody, body).grace_ms };
   if (segments.length === 3 && first === 'sources' && third === 'poll') return { operation: 'poll', source: second! };
   if (segments.length !== 3 || first !== 'models') return undefined;

@@ -4,6 +4,7 @@
  * Must not know how any of it is carried out.
  */
 import type { Command } from 'commander';
+import { readConfigFile } from '../config/read.js';
 import { showAuditTail, verifyAuditLog } from './audit.js';
 import { Exit } from './exit.js';
 import { showHistory } from './history.js';
@@ -25,8 +26,8 @@ Examples:
 A "+" is loaded, a "-" unloaded, a ">" answers from then on, a "~" is an option. Nothing is changed.
 
 Examples:
-  $ sluice plan
-  $ sluice plan && sluice apply`,
+  $ sluice plan --config new.yaml
+  $ sluice plan --config new.yaml && mv new.yaml config/sluice.yaml`,
   apply: `
 The same as SIGHUP, and as saving the file; a configuration that is wrong changes nothing.
 
@@ -136,9 +137,18 @@ export function addModelCommands(program: Command, env: NodeJS.ProcessEnv, write
     write(await collectGarbage(wholeNumber('--grace-ms', given.graceMs), gatewayAt(given))),
   );
 
-  withUrl(program.command('plan').description('What would change if the configuration was read again.'))
+  withUrl(
+    program
+      .command('plan')
+      .description('What another configuration would change.')
+      .option('--config <file>', 'The file to try; without it, the one of the gateway as it is now.'),
+  )
     .addHelpText('after', examples.plan)
-    .action(async (where: Where) => write(await showPlan(gatewayAt(where))));
+    .action(async (given: Where & { config?: string }) =>
+      write(
+        await showPlan(gatewayAt(given), given.config === undefined ? undefined : readConfigFile(given.config, {})),
+      ),
+    );
   withUrl(program.command('apply').description('Read the configuration again and make it so.'))
     .addHelpText('after', examples.apply)
     .action(async (where: Where) => write(await applyPlan(gatewayAt(where))));

@@ -104,9 +104,10 @@ interface PlanAnswer {
   }[];
 }
 
-/** What would change if the gateway read its configuration again. */
-export async function showPlan(gateway: Gateway): Promise<string> {
+/** What would change if the gateway read its configuration again, or had this file. */
+export async function showPlan(gateway: Gateway, file?: { name: string; text: string }): Promise<string> {
   const url = addressOf(gateway, 'plan');
+  if (file !== undefined) return planText((await post(url, file, gateway)) as PlanAnswer, 'nothing would change');
   return planText(
     (await ask({ url, token: gateway.token, of: 'the control port' })) as PlanAnswer,
     'nothing would change',

@@ -48,7 +48,12 @@ const models = z.object({
     max_bytes: bytes(GiB, MiB, 1024 * GiB, 'Size of the model files open at once under load policy lazy.'),
   }),
   poll_ms: integer(5000, 0, 86_400_000, 'How often the folder is looked at for new versions; 0 = at start only.'),
-  load_retries: integer(3, 0, 100, 'How often a load that failed is tried again, later each time.'),
+  load_retries: integer(
+    3,
+    0,
+    100,
+    'How often a load that failed is tried again soon, later each time; then once a minute; 0 = never.',
+  ),
   keep_previous_ms: integer(
     60_000,
     0,
@@ -286,7 +291,7 @@ export const schema = z.object({
     access: absent(0, 'Share of requests that get an access line; 0 = off.'),
   }),
   metrics: z.object({
-    triton_aliases: absent(false, 'Also give the nv_inference_* metrics.'),
+    triton_aliases: toggle(false, 'Also give the nv_inference_* metrics of Triton.'),
     series_max: integer(5000, 100, 1_000_000, 'Series in all; what comes later is counted under _other.'),
   }),
   prediction_log: z.object({ sample: absent(0, 'Share of requests that are logged with their tensors; 0 = off.') }),

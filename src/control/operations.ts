@@ -34,7 +34,7 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
     case 'audit':
       return { entries: await room.audit.tail(operation.last) };
     case 'plan':
-      return reload.plan();
+      return reload.plan(operation.file);
     case 'apply':
       return reload.apply(tools.actor);
     case 'poll':

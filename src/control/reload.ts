@@ -18,6 +18,12 @@ export interface LiveConfig {
   current: Config;
 }
 
+/** The text of a configuration file. */
+export interface ConfigFile {
+  readonly name: string;
+  readonly text: string;
+}
+
 export interface OptionChange {
   readonly option: string;
   readonly from: unknown;
@@ -41,8 +47,8 @@ export interface Plan {
 
 export interface ReloadOptions {
   readonly live: LiveConfig;
-  /** Reads it again. @throws INVALID_ARGUMENT with one line for each problem */
-  readonly read: () => Config;
+  /** Reads it again, or with another file. @throws INVALID_ARGUMENT with one line for each problem */
+  readonly read: (file?: ConfigFile) => Config;
   readonly audit: AuditLog;
   readonly log: Log;
   /** What a configuration would do to the models. */
@@ -68,9 +74,9 @@ export class Reload {
     this.#options = options;
   }
 
-  /** What `apply` would change. @throws INVALID_ARGUMENT when the configuration is wrong */
-  plan(): Plan {
-    const next = this.#options.read();
+  /** What `apply` would change, or what would if this was the file. @throws INVALID_ARGUMENT when the configuration is wrong */
+  plan(file?: ConfigFile): Plan {
+    const next = this.#options.read(file);
     const options = differences(this.#options.live.current, next, '');
     return { options, models: this.#options.foresee(merged(this.#options.live.current, next)) };
   }
