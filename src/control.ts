@@ -16,12 +16,13 @@ import { Admin } from './admin/api.js';
 import { exactJson } from './admin/json.js';
 import { createMetricsRoom, type MetricsRoom } from './admin/metrics.js';
 import type { Operation } from './admin/operations.js';
+import { watchProcess } from './admin/process-metrics.js';
 import { LogRoom, type LogSettings, TraceRoom } from './admin/settings.js';
 import { StatisticsRoom } from './admin/statistics.js';
 import { settled } from './config/derived.js';
 import type { Config } from './config/schema.js';
 import { modelProblems, noModels, type Problem } from './control/check.js';
-import { ControlCounts } from './control/counts.js';
+import { ControlCounts, gauge } from './control/counts.js';
 import { Hooks } from './control/hooks.js';
 import { operate, servedListing } from './control/operations.js';
 import { registryFamilies } from './control/registry-families.js';
@@ -115,6 +116,7 @@ class Control {
   readonly #tracing = new TraceRoom(() => {});
   readonly #counts = new ControlCounts();
   readonly #hooks: Hooks;
+  readonly #process = watchProcess();
   readonly #blames = new BlameBook({
     windowMs: blameWindowMs,
     blamesMax: 2,
@@ -383,7 +385,7 @@ class Control {
 
   async #metricsText(): Promise<string> {
     await this.#fleet.refresh();
-    return this.#metrics.text(this.#ownFamilies());
+    return this.#metrics.text(this.#ownFamilies()) + (await this.#process());
   }
 
   #ownFamilies(): Family[] {
@@ -401,6 +403,9 @@ class Control {
         type: 'gauge',
         series: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
       },
+      gauge('sluice_ready', '1 while every model that must be ready is.', [
+        { labels: {}, value: this.#table.isReady ? 1 : 0 },
+      ]),
       ...registryFamilies(this.#opened),
       ...this.#counts.families(),
     ];

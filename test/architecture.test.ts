@@ -52,7 +52,7 @@ const onlyIn: Readonly<Record<string, readonly string[]>> = {
   'onnxruntime-node': ['engine/session.ts'],
   '@grpc/grpc-js': ['grpc/'],
   '@grpc/proto-loader': ['grpc/'],
-  'prom-client': ['admin/metrics.ts'],
+  'prom-client': ['admin/process-metrics.ts'],
   pino: ['log.ts'],
   'pino-pretty': ['log.ts'],
   commander: ['cli.ts', 'cli/'],

@@ -1,4 +1,4 @@
-/** The parts of our HTTP/2 by themselves: header tables, Huffman code, the life of a connection, deadlines. */
+/** The parts of our HTTP/2 by themselves: header tables, Huffman code, tables of streams, the life of a connection, deadlines. */
 import assert from 'node:assert/strict';
 import { connect } from 'node:http2';
 import { createServer } from 'node:net';
@@ -9,6 +9,7 @@ import { HpackDecoder } from '../src/grpc/http2/hpack.js';
 import { decodeHuffman } from '../src/grpc/http2/huffman.js';
 import { Life, type Living } from '../src/grpc/http2/life.js';
 import { Patience } from '../src/grpc/http2/patience.js';
+import { StreamTable } from '../src/grpc/http2/stream-table.js';
 import { Deadlines, type Due } from '../src/grpc/own/deadlines.js';
 import { MessageReader } from '../src/grpc/own/message-reader.js';
 import { framed, headers, number, portOf } from './raw-http2.js';
@@ -159,6 +160,32 @@ test('Huffman code that no string has is not decoded, whatever its bytes', () =>
   assert.equal(decodeHuffman(Buffer.of(0x1e), 0, 1, out), undefined);
   assert.equal(decodeHuffman(Buffer.of(0xff), 0, 1, out), undefined);
   assert.equal(decodeHuffman(Buffer.alloc(0), 0, 0, out), '');
+});
+
+test('a table of streams holds what a Map holds', () => {
+  const table = new StreamTable<{ readonly id: number }>();
+  const map = new Map<number, { readonly id: number }>();
+  let state = 7;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  let id = 1;
+  for (let i = 0; i < 20_000; i++) {
+    if (map.size < 100 && random(2) === 0) {
+      const entry = { id };
+      id += 2 + 2 * random(20);
+      table.add(entry);
+      map.set(entry.id, entry);
+    } else {
+      const known = [...map.keys()][random(map.size + 1)] ?? id + 1000;
+      table.delete(known);
+      map.delete(known);
+    }
+    for (const probe of [random(id) | 1, ...map.keys()]) assert.equal(table.get(probe), map.get(probe));
+    assert.equal(table.size, map.size);
+  }
+  assert.deepEqual(new Set(table.entries()), new Set(map.values()));
 });
 
 test('patience lasts for a burst, and comes back with time', () => {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMetricsRoom } from '../src/admin/metrics.js';
+import { formOf } from '../src/admin/metrics-text.js';
+import { packFamilies, unpackFamilies } from '../src/core/packed-families.js';
 import type { Family } from '../src/core/series.js';
+import { emptyStatistics } from '../src/core/statistics.js';
 
 function requests(count: number, labels: Record<string, string> = { model: 'm', version: '1' }): Family {
   return { name: 'sluice_requests_total', help: 'Requests.', type: 'counter', series: [{ labels, value: count }] };
@@ -47,76 +50,76 @@ function parse(text: string): Map<string, number> {
 
 const requestsKey = 'sluice_requests_total{model="m",version="1"}';
 
-test('the counts of all processes and of control are one text', async () => {
+test('the counts of all processes and of control are one text', () => {
   const room = createMetricsRoom();
   room.put('1.1', [requests(3), depth(2)]);
   room.put('2.1', [requests(4), depth(5)]);
-  const samples = parse(await room.text([requests(100)]));
+  const samples = parse(room.text([requests(100)]));
   assert.equal(samples.get(requestsKey), 107);
   assert.equal(samples.get('sluice_queue_depth{model="m"}'), 7);
 });
 
-test('a snapshot replaces the one before it', async () => {
+test('a snapshot replaces the one before it', () => {
   const room = createMetricsRoom();
   room.put('1.1', [requests(3)]);
   room.put('1.1', [requests(5)]);
-  assert.equal(parse(await room.text([])).get(requestsKey), 5);
+  assert.equal(parse(room.text([])).get(requestsKey), 5);
 });
 
-test('a counter never goes down when processes end and others take their place', async () => {
+test('a counter never goes down when processes end and others take their place', () => {
   const room = createMetricsRoom();
   let last = 0;
   for (let life = 1; life <= 5; life++) {
     for (const count of [1, 2, 7]) {
       room.put(`1.${life}`, [requests(count), sizes([count, 0, 0, 0], count), depth(9)]);
-      const now = parse(await room.text([])).get(requestsKey)!;
+      const now = parse(room.text([])).get(requestsKey)!;
       assert.ok(now >= last, `${now} after ${last}`);
       last = now;
     }
     room.end(`1.${life}`);
-    assert.equal(parse(await room.text([])).get(requestsKey), last);
+    assert.equal(parse(room.text([])).get(requestsKey), last);
   }
-  const samples = parse(await room.text([]));
+  const samples = parse(room.text([]));
   assert.equal(samples.get(requestsKey), 35);
   assert.equal(samples.get('sluice_batch_size_count{model="m"}'), 35);
 });
 
-test('the gauges of a process end with it', async () => {
+test('the gauges of a process end with it', () => {
   const room = createMetricsRoom();
   room.put('1.1', [depth(5)]);
   room.end('1.1');
-  assert.equal(parse(await room.text([])).has('sluice_queue_depth{model="m"}'), false);
+  assert.equal(parse(room.text([])).has('sluice_queue_depth{model="m"}'), false);
 });
 
-test('a snapshot that arrives after the end of its process does not count twice', async () => {
+test('a snapshot that arrives after the end of its process does not count twice', () => {
   const room = createMetricsRoom();
   room.put('1.1', [requests(5)]);
   room.end('1.1');
   room.put('1.1', [requests(5)]);
   room.end('1.1');
-  assert.equal(parse(await room.text([])).get(requestsKey), 5);
+  assert.equal(parse(room.text([])).get(requestsKey), 5);
 });
 
-test('buckets are cumulative, end with +Inf and agree with the count', async () => {
+test('buckets are cumulative, end with +Inf and agree with the count', () => {
   const room = createMetricsRoom();
   room.put('1.1', [sizes([1, 0, 2, 1], 20)]);
   room.put('2.1', [sizes([0, 3, 0, 0], 6)]);
-  const samples = parse(await room.text([]));
+  const samples = parse(room.text([]));
   const bucket = (le: string) => samples.get(`sluice_batch_size_bucket{model="m",le="${le}"}`);
   assert.deepEqual(['1', '2', '4', '+Inf'].map(bucket), [1, 4, 6, 7]);
   assert.equal(samples.get('sluice_batch_size_sum{model="m"}'), 26);
   assert.equal(samples.get('sluice_batch_size_count{model="m"}'), 7);
 });
 
-test('labels of any text stay within their quotes', async () => {
+test('labels of any text stay within their quotes', () => {
   const room = createMetricsRoom();
   room.put('1.1', [requests(1, { model: 'a"b\\c\nd} 9\nevil_total 1' })]);
-  const text = await room.text([]);
+  const text = room.text([]);
   parse(text);
   assert.doesNotMatch(text, /^evil_total/m);
 });
 
-test('series beyond the cap are added up under _other, and no counter goes down on the way', async () => {
+test('series beyond the cap are added up under _other, and no counter goes down on the way', () => {
   const room = createMetricsRoom({ seriesMax: 3 });
   const models = (count: number, value: number): Family[] => [
     {
@@ -127,33 +130,126 @@ test('series beyond the cap are added up under _other, and no counter goes down 
     },
   ];
   room.put('1.1', models(3, 1));
-  assert.equal(parse(await room.text([])).has('sluice_requests_total{model="_other"}'), false);
+  assert.equal(parse(room.text([])).has('sluice_requests_total{model="_other"}'), false);
   room.put('2.1', models(10, 1));
-  const before = parse(await room.text([]));
+  const before = parse(room.text([]));
   assert.equal(before.get('sluice_requests_total{model="m2"}'), 2);
   assert.equal(before.get('sluice_requests_total{model="_other"}'), 7);
   room.end('1.1');
   room.end('2.1');
   room.put('3.1', models(10, 1));
-  const after = parse(await room.text([]));
+  const after = parse(room.text([]));
   for (const [key, value] of before) assert.ok(after.get(key)! >= value, key);
   assert.equal(after.get('sluice_requests_total{model="_other"}'), 14);
 });
 
-test('a version that is gone for good can be forgotten and makes room', async () => {
-  const room = createMetricsRoom({ seriesMax: 1 });
+test('the series of a version that was retired are dropped after ten minutes and make room', () => {
+  let at = 0;
+  const room = createMetricsRoom({ seriesMax: 1, now: () => at });
   room.put('1.1', [requests(5)]);
-  await room.text([]);
-  room.end('1.1');
-  room.forget('m', '1');
+  room.retire({ model: 'm', version: '1' });
+  at = 599_999;
+  assert.equal(parse(room.text([])).get(requestsKey), 5);
+  at = 600_000;
+  assert.equal(parse(room.text([])).has(requestsKey), false);
   room.put('2.1', [requests(1, { model: 'm', version: '2' })]);
-  const samples = parse(await room.text([]));
+  const samples = parse(room.text([]));
   assert.equal(samples.has(requestsKey), false);
   assert.equal(samples.get('sluice_requests_total{model="m",version="2"}'), 1);
 });
 
-test('the number of series of each family is told', async () => {
+test('a retired version that is loaded again in time loses nothing', () => {
+  let at = 0;
+  const room = createMetricsRoom({ now: () => at });
+  room.put('1.1', [requests(5)]);
+  room.retire({ model: 'm', version: '1' });
+  room.restore({ model: 'm', version: '1' });
+  at = 10_000_000;
+  assert.equal(parse(room.text([])).get(requestsKey), 5);
+});
+
+test('what a living process does not tell any more still counts, also when it begins again', () => {
+  const room = createMetricsRoom();
+  room.put('1.1', [requests(5), depth(3)]);
+  room.put('1.1', []);
+  assert.equal(parse(room.text([])).get(requestsKey), 5);
+  assert.equal(parse(room.text([])).has('sluice_queue_depth{model="m"}'), false);
+  room.put('1.1', [requests(2)]);
+  assert.equal(parse(room.text([])).get(requestsKey), 7);
+});
+
+test('series of equal labels within one process add up, in whatever order the labels stand', () => {
+  const room = createMetricsRoom();
+  room.put('1.1', [requests(1), requests(2, { version: '1', model: 'm' })]);
+  assert.equal(parse(room.text([])).get(requestsKey), 3);
+});
+
+test('families of one name and two shapes are refused', () => {
+  const room = createMetricsRoom();
+  room.put('1.1', [requests(1)]);
+  assert.throws(() => room.text([{ ...requests(1), type: 'gauge' }]), /two types/);
+});
+
+test('series that found no room are counted by family', () => {
+  const room = createMetricsRoom({ seriesMax: 1 });
+  room.put('1.1', [requests(1), depth(1)]);
+  const key = 'sluice_metrics_overflow_total{family="sluice_queue_depth"}';
+  assert.equal(parse(room.text([])).get(key), 1);
+  assert.equal(parse(room.text([])).get(key), 2);
+});
+
+test('OpenMetrics is given to those who want it most, the older text to all others', () => {
+  const open = 'application/openmetrics-text;version=1.0.0';
+  assert.equal(formOf(`${open},text/plain;version=0.0.4;q=0.5,*/*;q=0.1`), 'openmetrics');
+  assert.equal(formOf(`text/plain;q=0.9, ${open};q=0.5`), 'prometheus');
+  for (const accept of [undefined, '', '*/*', 'text/html', `${open};q=0`, `${open};q=x`])
+    assert.equal(formOf(accept), 'prometheus', accept);
+});
+
+test('OpenMetrics names a counter without _total, writes bounds as floats and ends with EOF', () => {
+  const room = createMetricsRoom();
+  room.put('1.1', [requests(1), sizes([1, 0, 0, 0], 1)]);
+  const lines = room.text([], { form: 'openmetrics' }).split('\n');
+  assert.ok(lines.includes('# TYPE sluice_requests counter'));
+  assert.ok(lines.includes(`${requestsKey} 1`));
+  assert.ok(lines.includes('sluice_batch_size_bucket{model="m",le="1.0"} 1'));
+  assert.deepEqual(lines.slice(-2), ['# EOF', '']);
+});
+
+test("Triton's names carry the same counts, only when asked for and only of versions that are served", () => {
+  const room = createMetricsRoom();
+  const id = { model: 'm', version: '1' };
+  const request = (code: string, protocol: string, value: number) => ({ labels: { ...id, protocol, code }, value });
+  const series = [
+    request('OK', 'http', 9),
+    request('INTERNAL', 'http', 1),
+    request('INTERNAL', 'grpc', 2),
+    request('CANCELLED', 'http', 4),
+    { ...request('INTERNAL', 'http', 7), labels: { model: 'm', version: '9', code: 'INTERNAL' } },
+  ];
+  room.put('1.1', [{ ...requests(0), series }]);
+  const aliased = [
+    { ...emptyStatistics('m', '1'), success: { count: 9, ns: 12_345_678n }, inferenceCount: 30, executionCount: 4 },
+  ];
+  const samples = parse(room.text([], { aliased }));
+  const value = (name: string, more = '') => samples.get(`nv_inference_${name}{model="m",version="1"${more}}`);
+  assert.equal(value('request_success'), 9);
+  assert.equal(value('request_duration_us'), 12_345);
+  assert.equal(value('count'), 30);
+  assert.equal(value('exec_count'), 4);
+  assert.equal(value('request_failure', ',reason="BACKEND"'), 3);
+  assert.equal(value('request_failure', ',reason="CANCELED"'), 4);
+  assert.doesNotMatch(room.text([]), /nv_inference/);
+  assert.match(room.text([], { aliased, form: 'openmetrics' }), /^# TYPE nv_inference_count unknown$/m);
+});
+
+test('families that were packed for the way are the same afterwards', () => {
+  const families = [requests(3), depth(0.5), sizes([1, 0, 2, 1], 20), { ...requests(0), name: 'empty', series: [] }];
+  assert.deepEqual(unpackFamilies(structuredClone(packFamilies(families))), families);
+});
+
+test('the number of series of each family is told', () => {
   const room = createMetricsRoom();
   room.put('1.1', [requests(1), depth(1)]);
-  assert.equal(parse(await room.text([])).get('sluice_metrics_series{family="sluice_requests_total"}'), 1);
+  assert.equal(parse(room.text([])).get('sluice_metrics_series{family="sluice_requests_total"}'), 1);
 });

@@ -7,6 +7,7 @@ import { type Code, GatewayError, invalid } from '../core/errors.js';
 import type { ServedListing } from '../core/listing.js';
 import { isChange, type RelayCall, relayOf } from '../core/relay.js';
 import { mayPass } from './auth.js';
+import { contentTypeOf } from './metrics-text.js';
 import { type Operation, operationOf } from './operations.js';
 
 export interface AdminRequest {
@@ -81,8 +82,7 @@ export class Admin {
   async #route({ method, path, query, header }: AdminCaller, body: Uint8Array): Promise<AdminReply> {
     const { metrics, served, jsonText } = this.#options;
     if (healthPaths.includes(path)) return this.#health(path);
-    if (path === '/metrics')
-      return { status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body: await metrics() };
+    if (path === '/metrics') return { status: 200, contentType: contentTypeOf.prometheus, body: await metrics() };
     if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText(served()) };
     if (path.startsWith('/hooks/') && method === 'POST') return this.#hook(path, header, body);
     if (path.startsWith('/admin/')) return this.#operate(method, path, query ?? '', body);

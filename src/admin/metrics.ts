@@ -1,147 +1,157 @@
 /**
- * The counts of all processes as one Prometheus text.
+ * The counts of all processes as one text.
  *
  *   gateway process ─ snapshot, whole since its start ─▶ put(incarnation) ─┐
- *   gateway process ─ ended ───────────────────────────▶ end(incarnation) ─┼─▶ merge ─▶ cap ─▶ text()
+ *   gateway process ─ ended ───────────────────────────▶ end(incarnation) ─┼─▶ add up ─▶ cap ─▶ text()
  *   control ─ its own families ────────────────────────────────────────────┘
  *
- * A process that ends leaves its counters and histograms in a retained sum, so that a counter never goes down while control
- * lives; its gauges go with it. The number of series is bounded: a series that was shown stays shown, and what comes when
- * there is no more room is added up under `_other`, one series for each family.
+ * What a process does not tell any more, because it ended or a version was closed long ago, stays in a retained sum, so that
+ * a counter never goes down while control lives; gauges go with their process. Series of a version that was retired are
+ * dropped after a while. The number of series is bounded: a series that was shown stays shown, and what comes when there is
+ * no more room is added up under `_other`, one series for each family.
  *
  * Must not know who asks.
  */
-import { Registry } from 'prom-client';
-import { addSeries, type Family, mergeFamilies, type Series, seriesKey } from '../core/series.js';
+import { nameOf, type VersionId } from '../core/model.js';
+import type { Family, Series } from '../core/series.js';
+import type { VersionStatistics } from '../core/statistics.js';
+import { FamilySums } from './family-sums.js';
+import { type TextForm, textOf } from './metrics-text.js';
+import { SeriesCap } from './series-cap.js';
+import { tritonFamilies } from './triton-families.js';
 
 const endedMax = 1000;
+const retiredMax = 10_000;
 const seriesMaxUsual = 5000;
+const retiredKeptMs = 600_000;
 
 export interface MetricsRoom {
   /** The latest counts of a process; an incarnation is one life of one process. What comes after its end is ignored. */
   put(incarnation: string, families: readonly Family[]): void;
   end(incarnation: string): void;
-  /** A version that is gone for good: its retained series are dropped. */
-  forget(model: string, version: string): void;
+  /** A version was unloaded: its series are dropped after ten minutes. */
+  retire(id: VersionId): void;
+  /** It is loaded again. */
+  restore(id: VersionId): void;
   /** @param own families of control itself */
-  text(own: readonly Family[]): Promise<string>;
-  readonly contentType: string;
+  text(own: readonly Family[], asked?: AskedText): string;
 }
 
-export function createMetricsRoom(options: { readonly seriesMax?: number } = {}): MetricsRoom {
-  const living = new Map<string, readonly Family[]>();
-  const ended = new Set<string>();
-  const cap = new SeriesCap(options.seriesMax ?? seriesMaxUsual);
-  let retained: readonly Family[] = [];
-
-  return {
-    contentType: Registry.PROMETHEUS_CONTENT_TYPE,
-    put(incarnation, families) {
-      if (!ended.has(incarnation)) living.set(incarnation, families);
-    },
-    end(incarnation) {
-      const last = living.get(incarnation) ?? [];
-      living.delete(incarnation);
-      retained = mergeFamilies(
-        retained,
-        last.filter((family) => family.type !== 'gauge'),
-      );
-      ended.add(incarnation);
-      if (ended.size > endedMax) ended.delete(ended.values().next().value!);
-    },
-    forget(model, version) {
-      const isOther = ({ labels }: Series) => labels.model !== model || labels.version !== version;
-      for (const family of retained) {
-        for (const series of family.series) if (!isOther(series)) cap.forget(family.name, series);
-      }
-      retained = retained.map((family) => ({ ...family, series: family.series.filter(isOther) }));
-    },
-    async text(own) {
-      const merged = [retained, ...living.values()].reduce(mergeFamilies, own);
-      const shown = merged.map((family) => ({ ...family, series: cap.apply(family) }));
-      return render([...shown, seriesFamily(shown)]);
-    },
-  };
+export interface AskedText {
+  readonly form?: TextForm;
+  /** Versions whose counts are given under Triton's names, too. */
+  readonly aliased?: readonly VersionStatistics[];
 }
 
-/** Which series may be shown. Once shown is always shown, or a counter would move from its own series to `_other` and back. */
-class SeriesCap {
-  readonly #shown = new Set<string>();
-  readonly #max: number;
+export interface MetricsRoomOptions {
+  readonly seriesMax?: number;
+  readonly now?: () => number;
+}
 
-  constructor(max: number) {
-    this.#max = max;
+export function createMetricsRoom(options: MetricsRoomOptions = {}): MetricsRoom {
+  return new Room(options.seriesMax ?? seriesMaxUsual, options.now ?? (() => performance.now()));
+}
+
+class Room implements MetricsRoom {
+  readonly #now: () => number;
+  readonly #living = new Map<string, readonly Family[]>();
+  readonly #ended = new Set<string>();
+  /** When each version was retired. */
+  readonly #retired = new Map<string, number>();
+  readonly #cap: SeriesCap;
+  #retained: readonly Family[] = [];
+
+  constructor(seriesMax: number, now: () => number) {
+    this.#cap = new SeriesCap(seriesMax);
+    this.#now = now;
   }
 
-  apply(family: Family): Series[] {
-    const kept: Series[] = [];
-    let other: Series | undefined;
-    for (const series of family.series) {
-      if (this.#admit(`${family.name} ${seriesKey(series.labels)}`)) kept.push(series);
-      else other = other === undefined ? otherOf(series) : addSeries(other, series, family.merge ?? 'sum');
-    }
-    return other === undefined ? kept : [...kept, other];
+  put(incarnation: string, families: readonly Family[]): void {
+    if (this.#ended.has(incarnation)) return;
+    const before = this.#living.get(incarnation);
+    this.#living.set(incarnation, families);
+    if (before !== undefined) this.#retain(untold(before, families));
   }
 
-  forget(family: string, series: Series): void {
-    this.#shown.delete(`${family} ${seriesKey(series.labels)}`);
+  end(incarnation: string): void {
+    const last = this.#living.get(incarnation) ?? [];
+    this.#living.delete(incarnation);
+    this.#retain(last);
+    this.#ended.add(incarnation);
+    if (this.#ended.size > endedMax) this.#ended.delete(this.#ended.values().next().value!);
   }
 
-  #admit(key: string): boolean {
-    if (this.#shown.has(key)) return true;
-    if (this.#shown.size >= this.#max) return false;
-    this.#shown.add(key);
-    return true;
+  #retain(families: readonly Family[]): void {
+    const growing = families.filter(({ type, series }) => type !== 'gauge' && series.length > 0);
+    if (growing.length === 0) return;
+    const sums = new FamilySums();
+    sums.add(this.#retained);
+    sums.add(growing);
+    this.#retained = sums.families();
+  }
+
+  retire(id: VersionId): void {
+    this.restore(id);
+    this.#retired.set(nameOf(id), this.#now());
+    if (this.#retired.size > retiredMax) this.#retired.delete(this.#retired.keys().next().value!);
+  }
+
+  restore(id: VersionId): void {
+    this.#retired.delete(nameOf(id));
+  }
+
+  text(own: readonly Family[], { form = 'prometheus', aliased }: AskedText = {}): string {
+    const gone = this.#gone();
+    const isGone = ({ labels }: Series) =>
+      labels.version !== undefined && gone.has(`${labels.model}@${labels.version}`);
+    const isLeftOut = gone.size === 0 ? undefined : isGone;
+    if (isLeftOut !== undefined)
+      this.#retained = this.#retained.map((family) => ({
+        ...family,
+        series: family.series.filter((series) => !isGone(series)),
+      }));
+    const sums = new FamilySums();
+    sums.add(own, isLeftOut);
+    sums.add(this.#retained);
+    for (const families of this.#living.values()) sums.add(families, isLeftOut);
+    if (aliased !== undefined) sums.add(tritonFamilies(sums.families(), aliased));
+    const shown = this.#cap.apply(sums.families());
+    return textOf([...shown, ...this.#cap.families(shown)], form);
+  }
+
+  /** Versions whose time has passed. */
+  #gone(): ReadonlySet<string> {
+    const until = this.#now() - retiredKeptMs;
+    return new Set(Array.from(this.#retired).flatMap(([name, at]) => (at <= until ? [name] : [])));
   }
 }
 
-function otherOf(series: Series): Series {
-  const labels = Object.fromEntries(Object.keys(series.labels).map((name) => [name, '_other']));
-  return { ...series, labels };
-}
-
-function seriesFamily(shown: readonly Family[]): Family {
-  return {
-    name: 'sluice_metrics_series',
-    help: 'Series of each metric family.',
-    type: 'gauge',
-    series: shown.map(({ name, series }) => ({ labels: { family: name }, value: series.length })),
-  };
-}
-
-/** One line of the text, as prom-client takes it. */
-interface Line {
-  readonly metricName: string;
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly value: number;
-}
-
-/** prom-client asks a metric for its values when it writes the text; ours have them already. */
-function render(families: readonly Family[]): Promise<string> {
-  const registry = new Registry();
-  for (const { name, help, type, buckets, series } of families) {
-    const values = series.flatMap((one) =>
-      type === 'histogram'
-        ? histogramLines(name, buckets ?? [], one)
-        : [{ metricName: name, labels: one.labels, value: one.value }],
-    );
-    const metric = { name, get: async () => ({ name, help, type, values, aggregator: 'sum' }) };
-    registry.registerMetric(metric as never);
-  }
-  return registry.metrics();
-}
-
-function histogramLines(name: string, buckets: readonly number[], series: Series): Line[] {
-  const { labels, value, counts = [], sum = 0 } = series;
-  let below = 0;
-  const lines = buckets.map((le, index): Line => {
-    below += counts[index] ?? 0;
-    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below };
+/** Series of `before` that are not in `after`. */
+function untold(before: readonly Family[], after: readonly Family[]): Family[] {
+  const afterByName = new Map(after.map((family) => [family.name, family.series]));
+  return before.flatMap((family) => {
+    if (family.type === 'gauge') return [];
+    const left = missing(family.series, afterByName.get(family.name) ?? []);
+    return left.length === 0 ? [] : [{ ...family, series: left }];
   });
-  return [
-    ...lines,
-    { metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value },
-    { metricName: `${name}_sum`, labels, value: sum },
-    { metricName: `${name}_count`, labels, value },
-  ];
+}
+
+/** A process tells its series in an order that hardly changes, so most are found where the last one was found, or just after. */
+function missing(before: readonly Series[], after: readonly Series[]): Series[] {
+  let at = 0;
+  return before.filter(({ labels }) => {
+    for (let step = 0; step < after.length; step++) {
+      const place = (at + step) % after.length;
+      if (!isSame(labels, after[place]!.labels)) continue;
+      at = place + 1;
+      return false;
+    }
+    return true;
+  });
+}
+
+function isSame(a: Series['labels'], b: Series['labels']): boolean {
+  for (const name in a) if (a[name] !== b[name]) return false;
+  for (const name in b) if (a[name] === undefined) return false;
+  return true;
 }

@@ -4,7 +4,7 @@
  * Must not know what keeps the loop.
  */
 import { type Family, secondsBuckets } from '../core/series.js';
-import { Tally } from './tally.js';
+import { Tally } from '../core/tally.js';
 
 /** @returns the histogram so far; the timer never keeps the process alive */
 export function watchLoop(thread: string, everyMs: number, now: () => number): () => Family {

@@ -1,22 +1,33 @@
 /**
  * Events → counters and histograms → a snapshot for the control process.
  *
- * Counting is on the path of every request, so the numbers live in fixed arrays of the version they belong to, found by the
- * identity of its id: about 0.3 µs a request. Labels, names and the text format are made only when somebody asks.
+ *   event ─▶ version, by the identity of its id ─▶ its counts          snapshot ─▶ families of all versions
+ *
+ * About 0.3 µs a request. Names and the text format are made only when somebody asks. A version that has been closed for a
+ * while is left out of snapshots from then on: whoever adds them up keeps what it told last.
  *
  * Must not know who emits, or where a snapshot goes.
  */
-import type { RejectReason } from '../core/errors.js';
-import type { BatchEvent, GatewayEvent, InferenceEvent, Observe } from '../core/events.js';
-import type { Protocol } from '../core/inference.js';
+import type { GatewayEvent, InferenceEvent, Observe } from '../core/events.js';
 import { nameOf, type VersionId } from '../core/model.js';
+import type { Assignment } from '../core/route.js';
 import { type Family, ratioBuckets, rowsBuckets, type Series, secondsBuckets } from '../core/series.js';
-import { emptyStatistics, type VersionStatistics } from '../core/statistics.js';
-import { DurationTotal, Tally } from './tally.js';
+import type { VersionStatistics } from '../core/statistics.js';
+import { VersionCounts, type VersionSeries } from './version-counts.js';
 
 /** What is read, not counted. */
 export interface Gauges {
-  readonly versions: readonly { readonly id: VersionId; readonly depth: number; readonly inFlight: number }[];
+  /** Those that are open. */
+  readonly versions: readonly {
+    readonly id: VersionId;
+    readonly depth: number;
+    readonly inFlight: number;
+    /** Threads that run it, and how many of them do so now. */
+    readonly threads?: number;
+    readonly busy?: number;
+  }[];
+  /** Threads of versions that are being opened. */
+  readonly startingThreads?: number;
   readonly families: readonly Family[];
 }
 
@@ -31,49 +42,13 @@ export function createMetrics(epochMs: () => number): Metrics {
   return { observe: (event) => counts.observe(event), snapshot: (gauges) => counts.snapshot(gauges) };
 }
 
-interface Requests {
-  readonly protocol: Protocol;
-  readonly code: string;
-  count: number;
-}
+/** Counts of a closed version are told for so long. Several beats, so that whoever adds up has seen the last of them. */
+const closedKeptMs = 600_000;
 
-/** Everything counted for one version, or for one name that is not a model. */
-class VersionCounts {
-  readonly model: string;
-  readonly version: string;
-  readonly requests: Requests[] = [];
-  readonly rejected = new Map<RejectReason, number>();
-  readonly http = new Tally(secondsBuckets);
-  readonly grpc = new Tally(secondsBuckets);
-  readonly queue = new Tally(secondsBuckets);
-  readonly inference = new Tally(secondsBuckets);
-  readonly rows = new Tally(rowsBuckets);
-  readonly fill = new Tally(ratioBuckets);
-  readonly success = new DurationTotal();
-  readonly fail = new DurationTotal();
-  readonly queued = new DurationTotal();
-  readonly input = new DurationTotal();
-  readonly infer = new DurationTotal();
-  readonly output = new DurationTotal();
-  readonly batches = new Map<number, { input: DurationTotal; infer: DurationTotal; output: DurationTotal }>();
-  lastInference = 0;
-  inferenceCount = 0;
-  executionCount = 0;
-
-  constructor(model: string, version: string) {
-    this.model = model;
-    this.version = version;
-  }
-
-  countRequest(protocol: Protocol, code: string): void {
-    for (const requests of this.requests) {
-      if (requests.code === code && requests.protocol === protocol) {
-        requests.count++;
-        return;
-      }
-    }
-    this.requests.push({ protocol, code, count: 1 });
-  }
+interface Assignments extends Series {
+  readonly variant: string;
+  readonly reason: string;
+  value: number;
 }
 
 class Counts {
@@ -81,6 +56,7 @@ class Counts {
   /** By identity of the id, which a version shares with all its events. */
   readonly #byId = new Map<VersionId, VersionCounts>();
   readonly #byName = new Map<string, VersionCounts>();
+  readonly #assignments = new Map<string, Assignments[]>();
 
   constructor(epochMs: () => number) {
     this.#epochMs = epochMs;
@@ -88,7 +64,8 @@ class Counts {
 
   observe(event: GatewayEvent): void {
     if (event.kind === 'inference') this.#inference(event);
-    else if (event.kind === 'batch') this.#batch(event);
+    // The wall clock is read once a batch, not once a request.
+    else if (event.kind === 'batch' && !event.isFailed) this.#of(event.version).countBatch(event, this.#epochMs());
   }
 
   #of(id: VersionId): VersionCounts {
@@ -111,121 +88,111 @@ class Counts {
   }
 
   #inference(event: InferenceEvent): void {
-    const { version, protocol, durationMs, timing } = event;
+    const { version, assignment } = event;
     const counts = version === undefined ? this.#named(event.model, '') : this.#of(version);
-    counts.countRequest(protocol, event.code);
-    if (event.reason !== undefined) counts.rejected.set(event.reason, (counts.rejected.get(event.reason) ?? 0) + 1);
-    counts[protocol].add(durationMs / 1000);
-    if (timing === undefined) {
-      counts.fail.add(durationMs);
-      return;
-    }
-    counts.queue.add(timing.queueMs / 1000);
-    counts.success.add(durationMs);
-    counts.queued.add(timing.queueMs);
-    counts.input.add(timing.inputMs);
-    counts.infer.add(timing.inferMs);
-    counts.output.add(timing.outputMs);
-    counts.inferenceCount += event.rows === 0 ? 1 : event.rows;
+    counts.countInference(event);
+    if (assignment !== undefined) this.#assigned(event.model, assignment);
   }
 
-  #batch(event: BatchEvent): void {
-    if (event.isFailed) return;
-    const counts = this.#of(event.version);
-    counts.executionCount++;
-    counts.inference.add(event.inferMs / 1000);
-    counts.rows.add(event.rows);
-    if (event.rowsMax > 0) counts.fill.add(Math.min(1, event.rows / event.rowsMax));
-    let batch = counts.batches.get(event.rows);
-    if (batch === undefined) {
-      batch = { input: new DurationTotal(), infer: new DurationTotal(), output: new DurationTotal() };
-      counts.batches.set(event.rows, batch);
+  #assigned(route: string, { variant, reason }: Assignment): void {
+    let all = this.#assignments.get(route);
+    if (all === undefined) {
+      all = [];
+      this.#assignments.set(route, all);
     }
-    batch.input.add(event.inputMs);
-    batch.infer.add(event.inferMs);
-    batch.output.add(event.outputMs);
-    // The wall clock is read once a batch, not once a request.
-    counts.lastInference = this.#epochMs();
+    for (const assignments of all) {
+      if (assignments.variant === variant && assignments.reason === reason) {
+        assignments.value++;
+        return;
+      }
+    }
+    all.push({ variant, reason, labels: { route, variant, reason }, value: 1 });
   }
 
   snapshot(gauges: Gauges): { families: Family[]; statistics: VersionStatistics[] } {
+    this.#dropClosed(gauges.versions);
     const all = [...this.#byName.values()];
     return {
-      families: [...familiesOf(all), ...gaugesOf(gauges.versions), ...gauges.families],
-      statistics: all.filter(({ version }) => version !== '').map(statisticsOf),
+      families: [
+        ...familiesOf(all),
+        assignmentsOf(this.#assignments),
+        ...gaugesOf(gauges.versions),
+        ...workersOf(gauges),
+        ...gauges.families,
+      ],
+      statistics: all.filter(({ version }) => version !== '').map((counts) => counts.statistics()),
     };
+  }
+
+  /** A version is told at least once after it was closed, when its counts cannot change any more, before it is dropped. */
+  #dropClosed(open: Gauges['versions']): void {
+    const names = new Set(open.map(({ id }) => nameOf(id)));
+    const at = this.#epochMs();
+    for (const [name, counts] of this.#byName) {
+      if (counts.version === '' || names.has(name)) counts.closedAt = undefined;
+      else if (counts.closedAt === undefined) counts.closedAt = at;
+      else if (at - counts.closedAt >= closedKeptMs) this.#drop(name, counts);
+    }
+  }
+
+  #drop(name: string, dropped: VersionCounts): void {
+    this.#byName.delete(name);
+    for (const [id, counts] of this.#byId) if (counts === dropped) this.#byId.delete(id);
   }
 }
 
-type LabelsOf = (counts: VersionCounts) => Readonly<Record<string, string>>;
-
-const byVersion: LabelsOf = ({ model, version }) => ({ model, version });
-
 function familiesOf(all: readonly VersionCounts[]): Family[] {
-  const requests = all.flatMap((counts) =>
-    counts.requests.map(({ protocol, code, count }) => ({
-      labels: { ...byVersion(counts), variant: '', protocol, code },
-      value: count,
-    })),
-  );
-  const rejected = all.flatMap(({ model, rejected: reasons }) =>
-    Array.from(reasons, ([reason, value]) => ({ labels: { model, reason }, value })),
-  );
-  const durations = all.flatMap((counts) =>
-    (['http', 'grpc'] as const).flatMap((protocol) =>
-      counts[protocol].count === 0 ? [] : [counts[protocol].series({ ...byVersion(counts), variant: '', protocol })],
-    ),
-  );
-  const histogram = (
-    name: string,
-    help: string,
-    buckets: readonly number[],
-    tally: (counts: VersionCounts) => Tally,
-  ): Family => ({
+  const series: VersionSeries = {
+    requests: [],
+    rejected: [],
+    durations: [],
+    queue: [],
+    inference: [],
+    rows: [],
+    fill: [],
+  };
+  for (const counts of all) counts.addSeries(series);
+  const counter = (name: string, help: string, of: readonly Series[]): Family => ({
+    name,
+    help,
+    type: 'counter',
+    series: of,
+  });
+  const histogram = (name: string, help: string, buckets: readonly number[], of: readonly Series[]): Family => ({
     name,
     help,
     type: 'histogram',
     buckets,
-    series: all.flatMap((counts) => (tally(counts).count === 0 ? [] : [tally(counts).series(byVersion(counts))])),
+    series: of,
   });
+  const seconds = (name: string, help: string, of: readonly Series[]) => histogram(name, help, secondsBuckets, of);
   return [
-    { name: 'sluice_requests_total', help: 'Inference requests answered.', type: 'counter', series: requests },
-    {
-      name: 'sluice_rejected_total',
-      help: 'Inference requests turned away, by reason.',
-      type: 'counter',
-      series: rejected,
-    },
-    {
-      name: 'sluice_request_duration_seconds',
-      help: 'From the arrival of a request to its answer.',
-      type: 'histogram',
-      buckets: secondsBuckets,
-      series: durations,
-    },
-    histogram(
-      'sluice_queue_duration_seconds',
-      'Time a request waited for its batch.',
-      secondsBuckets,
-      ({ queue }) => queue,
-    ),
-    histogram(
-      'sluice_inference_duration_seconds',
-      'Time of one run of the model.',
-      secondsBuckets,
-      ({ inference }) => inference,
-    ),
-    histogram('sluice_batch_size', 'Rows of one run.', rowsBuckets, ({ rows }) => rows),
-    histogram('sluice_batch_fill_ratio', 'Rows of one run by rows allowed.', ratioBuckets, ({ fill }) => fill),
+    counter('sluice_requests_total', 'Inference requests answered.', series.requests),
+    counter('sluice_rejected_total', 'Inference requests turned away, by reason.', series.rejected),
+    seconds('sluice_request_duration_seconds', 'From the arrival of a request to its answer.', series.durations),
+    seconds('sluice_queue_duration_seconds', 'Time a request waited for its batch.', series.queue),
+    seconds('sluice_inference_duration_seconds', 'Time of one run of the model.', series.inference),
+    histogram('sluice_batch_size', 'Rows of one run.', rowsBuckets, series.rows),
+    histogram('sluice_batch_fill_ratio', 'Rows of one run by rows allowed.', ratioBuckets, series.fill),
   ];
 }
 
+function assignmentsOf(byRoute: ReadonlyMap<string, readonly Assignments[]>): Family {
+  return {
+    name: 'sluice_assignments_total',
+    help: 'Inference requests that a route decided, by the variant that answered and the rule.',
+    type: 'counter',
+    series: [...byRoute.values()].flatMap((all) => all.map(({ labels, value }) => ({ labels, value }))),
+  };
+}
+
 function gaugesOf(versions: Gauges['versions']): Family[] {
+  const labels = versions.map(({ id }) => ({ ...id }));
   const gauge = (name: string, help: string, value: (version: Gauges['versions'][number]) => number): Family => ({
     name,
     help,
     type: 'gauge',
-    series: versions.map((version): Series => ({ labels: { ...version.id }, value: value(version) })),
+    series: versions.map((version, at): Series => ({ labels: labels[at]!, value: value(version) })),
   });
   return [
     gauge('sluice_queue_depth', 'Requests that wait for a batch.', ({ depth }) => depth),
@@ -233,24 +200,18 @@ function gaugesOf(versions: Gauges['versions']): Family[] {
   ];
 }
 
-function statisticsOf(counts: VersionCounts): VersionStatistics {
-  const batches = Array.from(counts.batches, ([rows, { input, infer, output }]) => ({
-    rows,
-    computeInput: input.sum(),
-    computeInfer: infer.sum(),
-    computeOutput: output.sum(),
+/** Threads of all versions of the process together; what nobody tells is left out. */
+function workersOf({ versions, startingThreads }: Gauges): Family[] {
+  if (startingThreads === undefined) return [];
+  let threads = 0;
+  let busy = 0;
+  for (const version of versions) {
+    threads += version.threads ?? 0;
+    busy += version.busy ?? 0;
+  }
+  const series = Object.entries({ busy, idle: threads - busy, starting: startingThreads }).map(([state, value]) => ({
+    labels: { state },
+    value,
   }));
-  return {
-    ...emptyStatistics(counts.model, counts.version),
-    lastInference: counts.lastInference,
-    inferenceCount: counts.inferenceCount,
-    executionCount: counts.executionCount,
-    success: counts.success.sum(),
-    fail: counts.fail.sum(),
-    queue: counts.queued.sum(),
-    computeInput: counts.input.sum(),
-    computeInfer: counts.infer.sum(),
-    computeOutput: counts.output.sum(),
-    batches: batches.sort((a, b) => a.rows - b.rows),
-  };
+  return [{ name: 'sluice_workers', help: 'Threads that run models, by state.', type: 'gauge', series }];
 }

@@ -45,6 +45,7 @@ import { Patience } from './patience.js';
 import { SendRoom } from './send-room.js';
 import { readSettings, writeSettings } from './settings.js';
 import { Stream, type StreamHost, type StreamUser } from './stream.js';
+import { StreamTable } from './stream-table.js';
 
 export interface ConnectionOptions {
   readonly now: () => number;
@@ -74,7 +75,7 @@ export class Connection implements StreamHost, FrameSink {
   readonly #options: ConnectionOptions;
   readonly #frames = new FrameReader(this);
   readonly #blocks = new BlockReader(listBytesMax);
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams = new StreamTable<Stream>();
   /** Streams that are reset before they are answered, by either end (CVE-2023-44487). As many as nghttp2 bears. */
   readonly #resets: Patience;
   /** Chosen: frames that lead to nothing, among them resets that cross our answer. */
@@ -286,7 +287,7 @@ export class Connection implements StreamHost, FrameSink {
     if (this.#streams.size >= this.#options.streamsMax) return this.#refuse(id, refusedStream);
     if (list.headFault !== '') return this.#refuse(id, protocolError);
     const stream = new Stream(id, this, this.#peerWindow, streamWindow);
-    this.#streams.set(stream.id, stream);
+    this.#streams.add(stream);
     this.#newest = stream;
     stream.isPeerDone = isEnd;
     stream.user = this.#options.open(stream, list);
@@ -331,7 +332,7 @@ export class Connection implements StreamHost, FrameSink {
     this.#bear();
     const more = window - this.#peerWindow;
     this.#peerWindow = window;
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.entries()) {
       if (stream.sendLeft + more > windowLimit) throw new ConnectionFault(flowControlError, 'the window of a stream');
       stream.sendLeft += more;
       stream.pump();
@@ -425,7 +426,7 @@ export class Connection implements StreamHost, FrameSink {
   lose(): void {
     this.#isEnding = true;
     this.#frames.stop();
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.entries()) {
       this.#streams.delete(stream.id);
       stream.close();
     }
@@ -441,7 +442,7 @@ export class Connection implements StreamHost, FrameSink {
   /** Gives up streams of which nothing has moved for `stallMs`. */
   dropStalled(now: number, stallMs: number): void {
     if (this.room.queueBytes === 0) return;
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.entries()) {
       if (stream.queueBytes === 0) continue;
       if (stream.stalledAt === 0) stream.stalledAt = now;
       else if (now - stream.stalledAt >= stallMs) this.resetStream(stream, cancelled);
