@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { Admin } from './admin/api.js';
 import { exactJson } from './admin/json.js';
 import { createMetricsRoom, type MetricsRoom } from './admin/metrics.js';
+import { contentTypeOf, formOf } from './admin/metrics-text.js';
 import type { Operation } from './admin/operations.js';
 import { watchProcess } from './admin/process-metrics.js';
 import { LogRoom, type LogSettings, TraceRoom } from './admin/settings.js';
@@ -31,6 +32,7 @@ import { type ConfigFile, type LiveConfig, Reload } from './control/reload.js';
 import { GatewayError } from './core/errors.js';
 import type { ServedListing } from './core/listing.js';
 import { nameOf } from './core/model.js';
+import { unpackFamilies } from './core/packed-families.js';
 import type { RelayCall } from './core/relay.js';
 import { emptyTable, type RouteTable } from './core/route.js';
 import type { Family } from './core/series.js';
@@ -140,7 +142,7 @@ class Control {
     this.#again = again;
     this.#hooks = new Hooks(config, this.#counts, Date.now);
     this.#log = createLog({ level: config.log.level, format: config.log.format, name: 'control' });
-    this.#metrics = createMetricsRoom({ seriesMax: config.metrics.series_max });
+    this.#metrics = createMetricsRoom({ seriesMax: config.metrics.series_max, now });
     this.#logging = new LogRoom(config.log.level === 'debug' ? 1 : 0, (settings) => this.#onLogging(settings));
     this.#admission = admissionOf(config);
     this.#fleet = new Fleet({
@@ -277,7 +279,7 @@ class Control {
     const admin = new Admin({
       token: options.token,
       isMetricsOpen: options.metrics_open,
-      metrics: () => this.#metricsText(),
+      metrics: (accept) => this.#metricsText(accept),
       state: () => this.#table,
       served: () => this.#served(),
       relay: (call) => this.#relay(call),
@@ -383,9 +385,14 @@ class Control {
     throw new GatewayError('UNAVAILABLE', 'explicit model load / unload is not allowed');
   }
 
-  async #metricsText(): Promise<string> {
+  async #metricsText(accept: string | undefined): Promise<{ contentType: string; body: string }> {
     await this.#fleet.refresh();
-    return this.#metrics.text(this.#ownFamilies()) + (await this.#process());
+    const form = formOf(accept);
+    const more = await this.#process();
+    const aliased = this.#config.metrics.triton_aliases
+      ? this.#statistics.of(this.#registry.readyVersions('', ''))
+      : undefined;
+    return { contentType: contentTypeOf[form], body: this.#metrics.text(this.#ownFamilies(), { form, aliased, more }) };
   }
 
   #ownFamilies(): Family[] {
@@ -413,6 +420,8 @@ class Control {
 
   #onState({ id, from, to, reason, tookMs }: StateChange): void {
     this.#watchLoad(nameOf(id), to);
+    if (to === 'unloaded') this.#metrics.retire(id);
+    else this.#metrics.restore(id);
     const fields = { model: nameOf(id), ...(reason === '' ? {} : { reason }), tookMs: Math.round(tookMs) };
     if (to === 'refused' || to === 'failed') {
       this.#counts.loadFailures.add([to]);
@@ -436,7 +445,7 @@ class Control {
   #onFleet(event: FleetEvent): void {
     switch (event.kind) {
       case 'snapshot':
-        this.#metrics.put(event.life, event.snapshot.families);
+        this.#metrics.put(event.life, unpackFamilies(event.snapshot.families));
         this.#statistics.put(event.life, event.snapshot.statistics);
         return this.#registry.touch(event.used);
       case 'gone':

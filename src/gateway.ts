@@ -18,6 +18,7 @@ import { GatewayError } from './core/errors.js';
 import { fanOut } from './core/events.js';
 import type { DataPlane, ServerMetadata } from './core/inference.js';
 import { nameOf, type VersionId, type VersionSpec } from './core/model.js';
+import { packFamilies } from './core/packed-families.js';
 import type { RelayCall } from './core/relay.js';
 import { createRequestIds } from './core/request-id.js';
 import type { Family } from './core/series.js';
@@ -102,6 +103,8 @@ class Gateway {
   #http: Door | undefined;
   #grpc: GrpcDoor | undefined;
   #isDraining = false;
+  /** Threads of versions that are opening. */
+  #startingThreads = 0;
 
   constructor(
     config: Config,
@@ -179,6 +182,7 @@ class Gateway {
   #open(spec: VersionSpec): void {
     const startedAt = now();
     const { engine, batching } = this.#config;
+    this.#startingThreads += spec.instances;
     const opened = openVersion(spec, {
       cores: this.#cores,
       observe: this.#metrics.observe,
@@ -196,6 +200,9 @@ class Gateway {
       (error) => this.#control.send({ kind: 'openFailed', id: spec.id, failure: failureOf(GatewayError.from(error)) }),
     );
     this.#opening.set(nameOf(spec.id), opened);
+    void opened.then(() => {
+      this.#startingThreads -= spec.instances;
+    });
   }
 
   async #drain(id: VersionId): Promise<void> {
@@ -236,8 +243,19 @@ class Gateway {
   }
 
   #snapshot(): Snapshot {
-    const versions = Array.from(this.#router.versions, ({ id, depth, inFlight }) => ({ id, depth, inFlight }));
-    return this.#metrics.snapshot({ versions, families: [this.#lag(), ...this.#processFamilies()] });
+    const versions = Array.from(this.#router.versions, ({ id, depth, inFlight, threads, busy }) => ({
+      id,
+      depth,
+      inFlight,
+      ...(threads === undefined ? {} : { threads }),
+      ...(busy === undefined ? {} : { busy }),
+    }));
+    const { families, statistics } = this.#metrics.snapshot({
+      versions,
+      startingThreads: this.#startingThreads,
+      families: [this.#lag(), ...this.#processFamilies()],
+    });
+    return { families: packFamilies(families), statistics };
   }
 
   #processFamilies(): Family[] {

@@ -12,9 +12,9 @@
 import type { Code, RejectReason } from './core/errors.js';
 import { GatewayError } from './core/errors.js';
 import type { VersionId, VersionSpec } from './core/model.js';
+import type { PackedFamily } from './core/packed-families.js';
 import type { RelayCall } from './core/relay.js';
 import type { RouteTable } from './core/route.js';
-import type { Family } from './core/series.js';
 import type { VersionStatistics } from './core/statistics.js';
 
 /** Settings that may change while serving. */
@@ -50,7 +50,7 @@ export type ToGateway =
 
 /** What a gateway process counts, whole since its start. */
 export interface Snapshot {
-  readonly families: readonly Family[];
+  readonly families: readonly PackedFamily[];
   readonly statistics: readonly VersionStatistics[];
 }
 

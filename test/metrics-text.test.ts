@@ -216,6 +216,19 @@ test('OpenMetrics names a counter without _total, writes bounds as floats and en
   assert.deepEqual(lines.slice(-2), ['# EOF', '']);
 });
 
+test('text of somebody else stands before the end, with the heads of its form', () => {
+  const more =
+    '# HELP c_total C.\n# TYPE c_total counter\nc_total 1\n\n# HELP g_total G.\n# TYPE g_total gauge\ng_total 2\n';
+  const room = createMetricsRoom();
+  assert.ok(room.text([], { more }).endsWith(more));
+  const open = room.text([], { more, form: 'openmetrics' });
+  assert.ok(
+    open.endsWith(
+      '# HELP c C.\n# TYPE c counter\nc_total 1\n# HELP g_total G.\n# TYPE g_total gauge\ng_total 2\n# EOF\n',
+    ),
+  );
+});
+
 test("Triton's names carry the same counts, only when asked for and only of versions that are served", () => {
   const room = createMetricsRoom();
   const id = { model: 'm', version: '1' };

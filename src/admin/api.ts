@@ -7,7 +7,6 @@ import { type Code, GatewayError, invalid } from '../core/errors.js';
 import type { ServedListing } from '../core/listing.js';
 import { isChange, type RelayCall, relayOf } from '../core/relay.js';
 import { mayPass } from './auth.js';
-import { contentTypeOf } from './metrics-text.js';
 import { type Operation, operationOf } from './operations.js';
 
 export interface AdminRequest {
@@ -33,7 +32,8 @@ export interface AdminOptions {
   readonly token: string;
   /** Let /metrics be read without the token. */
   readonly isMetricsOpen: boolean;
-  readonly metrics: () => Promise<string>;
+  /** @param accept which form of the text the caller wants */
+  readonly metrics: (accept: string | undefined) => Promise<{ readonly contentType: string; readonly body: string }>;
   readonly state: () => { readonly isReady: boolean; readonly reason: string };
   readonly served: () => ServedListing;
   readonly relay: (call: RelayCall) => Promise<unknown>;
@@ -82,7 +82,7 @@ export class Admin {
   async #route({ method, path, query, header }: AdminCaller, body: Uint8Array): Promise<AdminReply> {
     const { metrics, served, jsonText } = this.#options;
     if (healthPaths.includes(path)) return this.#health(path);
-    if (path === '/metrics') return { status: 200, contentType: contentTypeOf.prometheus, body: await metrics() };
+    if (path === '/metrics') return { status: 200, ...(await metrics(header('accept'))) };
     if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText(served()) };
     if (path.startsWith('/hooks/') && method === 'POST') return this.#hook(path, header, body);
     if (path.startsWith('/admin/')) return this.#operate(method, path, query ?? '', body);

@@ -53,10 +53,21 @@ function escaped(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 
-export function textOf(families: readonly TextFamily[], form: TextForm): string {
+/** @param more families that are Prometheus text already */
+export function textOf(families: readonly TextFamily[], form: TextForm, more = ''): string {
   let text = '';
   for (const family of families) text += headOf(family, form) + linesOf(family, form);
-  return form === 'openmetrics' ? `${text}# EOF\n` : text;
+  return form === 'openmetrics' ? `${text}${openMetricsOf(more)}# EOF\n` : text + more;
+}
+
+/** Prometheus text with the heads that OpenMetrics asks for, and without empty lines. */
+function openMetricsOf(text: string): string {
+  const counters = new Set(Array.from(text.matchAll(/^# TYPE (\S+)_total counter$/gm), ([, name]) => name));
+  return text
+    .replaceAll(/^# (HELP|TYPE) (\S+)_total /gm, (head, kind, name) =>
+      counters.has(name) ? `# ${kind} ${name} ` : head,
+    )
+    .replaceAll(/\n{2,}/g, '\n');
 }
 
 /** OpenMetrics names the family of a counter without `_total`, and knows no counter that does not end so. */

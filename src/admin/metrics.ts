@@ -40,7 +40,9 @@ export interface MetricsRoom {
 export interface AskedText {
   readonly form?: TextForm;
   /** Versions whose counts are given under Triton's names, too. */
-  readonly aliased?: readonly VersionStatistics[];
+  readonly aliased?: readonly VersionStatistics[] | undefined;
+  /** Families that somebody else wrote, as Prometheus text. */
+  readonly more?: string;
 }
 
 export interface MetricsRoomOptions {
@@ -100,7 +102,7 @@ class Room implements MetricsRoom {
     this.#retired.delete(nameOf(id));
   }
 
-  text(own: readonly Family[], { form = 'prometheus', aliased }: AskedText = {}): string {
+  text(own: readonly Family[], { form = 'prometheus', aliased, more = '' }: AskedText = {}): string {
     const gone = this.#gone();
     const isGone = ({ labels }: Series) =>
       labels.version !== undefined && gone.has(`${labels.model}@${labels.version}`);
@@ -116,7 +118,7 @@ class Room implements MetricsRoom {
     for (const families of this.#living.values()) sums.add(families, isLeftOut);
     if (aliased !== undefined) sums.add(tritonFamilies(sums.families(), aliased));
     const shown = this.#cap.apply(sums.families());
-    return textOf([...shown, ...this.#cap.families(shown)], form);
+    return textOf([...shown, ...this.#cap.families(shown)], form, more);
   }
 
   /** Versions whose time has passed. */

@@ -11,5 +11,8 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 export function watchProcess(): () => Promise<string> {
   const register = new Registry();
   collectDefaultMetrics({ register, prefix: 'sluice_control_' });
+  // Gauges under the name of a counter.
+  for (const what of ['handles', 'requests', 'resources'])
+    register.removeSingleMetric(`sluice_control_nodejs_active_${what}_total`);
   return () => register.metrics();
 }

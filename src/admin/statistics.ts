@@ -25,15 +25,24 @@ export class StatisticsRoom {
 
   /** The latest counts of a process, whole since its start; ignored after its end. */
   put(incarnation: string, statistics: readonly VersionStatistics[]): void {
-    if (!this.#ended.has(incarnation)) this.#living.set(incarnation, statistics);
+    if (this.#ended.has(incarnation)) return;
+    const told = new Set(statistics.map(keyOf));
+    const untold = (this.#living.get(incarnation) ?? []).filter((one) => !told.has(keyOf(one)));
+    if (untold.length > 0) this.#retain(untold);
+    this.#living.set(incarnation, statistics);
   }
 
   end(incarnation: string): void {
     const last = this.#living.get(incarnation) ?? [];
     this.#living.delete(incarnation);
-    this.#retained = mergeAll([...this.#retained, ...last.map((one) => ({ ...one, memoryBytes: 0 }))]);
+    this.#retain(last);
     this.#ended.add(incarnation);
     if (this.#ended.size > endedMax) this.#ended.delete(this.#ended.values().next().value!);
+  }
+
+  /** What a process does not tell any more goes on counting. */
+  #retain(statistics: readonly VersionStatistics[]): void {
+    this.#retained = mergeAll([...this.#retained, ...statistics.map((one) => ({ ...one, memoryBytes: 0 }))]);
   }
 
   /** Of these versions, in this order; one that was never asked has zeros. */

@@ -3,7 +3,8 @@
  *
  * Must not know who counts or where the numbers are shown.
  */
-import type { Family } from '../core/series.js';
+import { type Family, secondsBuckets } from '../core/series.js';
+import { Tally } from '../core/tally.js';
 
 /** A counter with one label. */
 export class Count {
@@ -32,6 +33,43 @@ export class Count {
   family(): Family {
     const series = [...this.#series.values()].map(({ labels, value }) => ({ labels, value }));
     return { name: this.#name, help: this.#help, type: 'counter', series };
+  }
+}
+
+/** A histogram of seconds. */
+export class Durations {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #labels: readonly string[];
+  readonly #series = new Map<string, { readonly labels: Record<string, string>; readonly tally: Tally }>();
+
+  constructor(name: string, help: string, ...labels: readonly string[]) {
+    this.#name = name;
+    this.#help = help;
+    this.#labels = labels;
+  }
+
+  /** @param values one for each label, in order */
+  add(values: readonly string[], seconds: number): void {
+    this.#tallyOf(values).add(seconds);
+  }
+
+  #tallyOf(values: readonly string[]): Tally {
+    const key = values.join('\0');
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      const labels = Object.fromEntries(this.#labels.map((label, i) => [label, values[i]!]));
+      series = { labels, tally: new Tally(secondsBuckets) };
+      this.#series.set(key, series);
+    }
+    return series.tally;
+  }
+
+  family(): Family {
+    // What has no labels is there from the start: a rate needs a zero before the first event.
+    if (this.#labels.length === 0) this.#tallyOf([]);
+    const series = Array.from(this.#series.values(), ({ labels, tally }) => tally.series(labels));
+    return { name: this.#name, help: this.#help, type: 'histogram', buckets: secondsBuckets, series };
   }
 }
 
@@ -64,8 +102,30 @@ export class ControlCounts {
     'kind',
   );
 
+  readonly admissions = new Count('sluice_admission_total', 'Versions that were tried, by verdict.', 'verdict');
+  readonly loadSeconds = new Durations(
+    'sluice_model_load_duration_seconds',
+    'From the wish for a version until every process has it open.',
+    'model',
+  );
+  readonly admissionSeconds = new Durations(
+    'sluice_admission_duration_seconds',
+    'Reading and trying a version whose bytes are there.',
+  );
+  readonly swapSeconds = new Durations(
+    'sluice_swap_duration_seconds',
+    'From the decision for a version until every process answers by it.',
+  );
+  readonly pullSeconds = new Durations(
+    'sluice_pull_duration_seconds',
+    'Time in which the bytes of a version came.',
+    'source',
+  );
+
   families(): Family[] {
     const counts = [this.restarts, this.loads, this.loadFailures, this.swaps, this.rollbacks, this.polls];
-    return [...counts, this.pullBytes, this.pullFailures, this.securityEvents].map((count) => count.family());
+    const pulls = [this.pullBytes, this.pullFailures, this.securityEvents];
+    const times = [this.loadSeconds, this.admissionSeconds, this.swapSeconds, this.pullSeconds];
+    return [...counts, ...pulls, this.admissions, ...times].map((one) => one.family());
   }
 }

@@ -33,6 +33,7 @@ import { Supply } from '../registry/supply.js';
 import { isServed } from '../registry/versions.js';
 import type { Blame } from '../supervisor/blame.js';
 import type { ControlCounts } from './counts.js';
+import { LoadTimes } from './load-times.js';
 import { type SourceConfig, signatureModeOf, sourceOf, sourcesIn } from './network-sources.js';
 import type { LiveConfig, ModelChange } from './reload.js';
 import { problemsWith, Routes, routedVersions } from './routes.js';
@@ -132,6 +133,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
   const catalogue = new Catalogue(catalogueOptions(tools, sources, () => live.current));
   const room: { registry?: Registry } = {};
   const published = new Map<string, number>();
+  const times = new LoadTimes(counts, now);
   const alarm = (subject: string, source: string, { kind, message: reason }: Refusal) => {
     counts.securityEvents.add([kind]);
     log.error('security', { kind, source, subject, reason });
@@ -158,6 +160,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     onPoll: (source, result) => counts.polls.add([source, result]),
     onPull: (source, stored, tookMs) => {
       counts.pullBytes.add([source], stored.bytes);
+      counts.pullSeconds.add([source], tookMs / 1000);
       log.debug('version.stored', { model: nameOf(stored), source, tookMs: Math.round(tookMs) });
     },
     onPullFailed: (source, id, error) => {
@@ -195,11 +198,12 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     policy: config.models.load,
     list: () => catalogue.models(),
     look: (model) => supply.look(model),
-    admit: (id, how) => repository.admit(id, how),
-    open: tools.open,
+    admit: (id, how) => times.admit(id, how, (timed) => repository.admit(id, timed)),
+    open: (spec) => times.open(spec, tools.open),
     drain: tools.drain,
-    publish: async (table) => tools.publish(await routes.with(table)),
+    publish: (table) => times.publish(async () => tools.publish(await routes.with(table))),
     record: async (publication) => {
+      if (publication.version !== undefined && publication.previous !== undefined) times.swapBegins();
       await recorded(tools, audit, publication);
       const { model, version } = publication;
       if (version !== undefined) published.set(nameOf({ model, version }), now());

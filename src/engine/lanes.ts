@@ -47,6 +47,8 @@ export interface Lanes {
   runInline(inputs: readonly Tensor[]): Tensor[] | Promise<Tensor[]>;
   /** Inputs' buffers are moved to the thread: they must be the caller's own and are gone afterwards. */
   runOnThread(inputs: readonly Tensor[]): Promise<RunResult>;
+  /** Threads that run something now. */
+  readonly busy: number;
   close(): Promise<void>;
 }
 
@@ -149,6 +151,10 @@ class PoolLanes implements Lanes {
     this.runTimes = found.runTimes;
     this.inlineRowsMax = found.inlineRowsMax;
     this.#watch = setInterval(() => this.#look(), Math.min(1000, options.hardRunTimeoutMs / 4)).unref();
+  }
+
+  get busy(): number {
+    return this.#startedAt.size;
   }
 
   runInline(inputs: readonly Tensor[]): Tensor[] | Promise<Tensor[]> {

@@ -102,6 +102,7 @@ export class OpenVersion implements Version {
   readonly labels: Readonly<Record<string, readonly string[]>>;
   readonly properties: Readonly<Record<string, string>>;
   readonly infer: (request: InferenceRequest) => Promise<InferenceReply>;
+  readonly threads: number;
   /** Axes that vary besides the batch, by input; none = all requests are of one shape. */
   readonly #hasFreeAxes: boolean;
   readonly #lanes: Lanes;
@@ -116,6 +117,7 @@ export class OpenVersion implements Version {
     this.config = spec.config;
     this.labels = spec.labels;
     this.properties = spec.properties;
+    this.threads = spec.instances;
     this.#lanes = lanes;
     this.#options = options;
     this.#hasFreeAxes = spec.signature.inputs.some(({ shape }) =>
@@ -140,6 +142,11 @@ export class OpenVersion implements Version {
 
   get inFlight(): number {
     return this.#batcher.inFlight;
+  }
+
+  /** Threads that run something now. */
+  get busy(): number {
+    return this.#lanes.busy;
   }
 
   /** Finishes what it has, then frees threads and memory. The caller has made sure that nothing new is sent here. */

@@ -32,6 +32,9 @@ export interface DrainableVersion extends Version {
   readonly properties: Readonly<Record<string, string>>;
   readonly depth: number;
   readonly inFlight: number;
+  /** Threads that run it, and how many of them do so now. */
+  readonly threads?: number;
+  readonly busy?: number;
   drain(): Promise<void>;
 }
 
