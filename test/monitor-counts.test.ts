@@ -30,6 +30,7 @@ function deltas(variant: string, keys: readonly number[], facts: Partial<KeyDelt
     keys: Float64Array.from(keys),
     requests,
     faults: zeros(),
+    timed: facts.requests ?? requests,
     slow: zeros(),
     ...facts,
   };

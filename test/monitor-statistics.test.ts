@@ -19,7 +19,7 @@ import {
 import { chanceAbove, credibleInterval, expectedLoss, posteriorOf } from '../src/monitor/bayes.js';
 import { welch } from '../src/monitor/mean.js';
 import { type Moments, momentsOfCounts } from '../src/monitor/moments.js';
-import { driftVerdict, predictionDrift } from '../src/monitor/prediction-drift.js';
+import { driftVerdict, predictionDrift, usedBins } from '../src/monitor/prediction-drift.js';
 import {
   mcNemar,
   newcombeInterval,
@@ -276,6 +276,13 @@ test('prediction drift: the example of the specification, its symmetry, and too 
   assert.equal(driftVerdict(drift), 'continue');
   assert.equal(predictionDrift([0, 0], [1, 2]), null);
   assert.equal(driftVerdict(null), 'continue');
+});
+
+test('bins that neither side uses are left out of the comparison', () => {
+  assert.deepEqual(usedBins([1, 0, 0, 2], [0, 0, 3]), [
+    [1, 0, 2],
+    [0, 3, 0],
+  ]);
 });
 
 test('predictions that all fall into one class fail, equal ones pass, a shift between is undecided', () => {

@@ -142,8 +142,11 @@ export function disagreementRatioOf({ mismatchedPairs, pairs }: ShadowReport): n
   return pairs === 0 ? undefined : mismatchedPairs / pairs;
 }
 
+/** Counts of predicted labels, and how many were equal on both sides. */
+type LabelAgreement = Pick<OutputReport, 'labelled' | 'labelAgreed' | 'labels'>;
+
 /** Cohen's κ of the labels: agreement beyond what chance gives. Undefined without labels, or when chance alone gives all. */
-export function kappaOf({ labelled, labelAgreed, labels }: OutputReport): number | undefined {
+export function kappaOf({ labelled, labelAgreed, labels }: LabelAgreement): number | undefined {
   if (labelled === 0) return undefined;
   let byChance = 0;
   for (const { primary, shadow } of labels) byChance += (primary / labelled) * (shadow / labelled);

@@ -14,7 +14,7 @@ import { type CanaryState, freshPhase, percentOf } from './canary-state.js';
 import { type GuardrailNumbers, judgeGuardrails } from './guardrails.js';
 import type { Moments } from './moments.js';
 import type { CanaryPolicy } from './policy.js';
-import { predictionDrift } from './prediction-drift.js';
+import { predictionDrift, usedBins } from './prediction-drift.js';
 import { isRatioMismatch, type RatioLook, sampleRatio } from './srm.js';
 
 /** What was seen of one arm. */
@@ -91,7 +91,7 @@ export function evaluate(
     alpha: policy.alpha,
     champion: compared.metrics,
     candidate: candidate.metrics,
-    drift: predictionDrift(compared.predictions, candidate.predictions),
+    drift: predictionDrift(...usedBins(compared.predictions, candidate.predictions)),
     before: state.metricP,
   });
   const breaches = breach.isTooFew ? state.breaches : breach.reasons.length === 0 ? 0 : state.breaches + 1;

@@ -24,6 +24,9 @@ const rule: BreachRule = {
   p99HardMs: null,
 };
 
+/** The families that `versionTraffic` reads. */
+export const trafficFamilies: readonly string[] = ['sluice_requests_total', 'sluice_request_duration_seconds'];
+
 /** What a version answered since control started, over protocols and variants. */
 export function versionTraffic(families: readonly Family[], { model, version }: VersionId): Traffic {
   const seriesOf = (name: string) => {

@@ -59,7 +59,7 @@ export class KeyTable {
       const requests = deltas.requests[i]!;
       errors.counts[row]! += requests;
       errors.sums[row]! += deltas.faults[i]!;
-      slow.counts[row]! += requests;
+      slow.counts[row]! += deltas.timed[i]!;
       slow.sums[row]! += deltas.slow[i]!;
     }
   }

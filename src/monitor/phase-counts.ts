@@ -10,6 +10,7 @@
  */
 import { type ArmCounts, armCountsSince, type KeyDeltas, noArmCounts } from '../core/arm-counts.js';
 import { type ArmLedger, trafficOf } from './arm.js';
+import type { Traffic } from './breach.js';
 import type { CanaryArm } from './canary.js';
 import { KeyTable } from './key-table.js';
 
@@ -47,13 +48,28 @@ export class PhaseCounts {
     if (deltas.experiment === experiment && deltas.phase === phase) this.keys.addDeltas(deltas);
   }
 
-  /** @returns one for each variant, in their order; the next interval begins here */
+  /** What all of the phase saw of a variant. */
+  trafficOf(variant: string): Traffic {
+    return trafficOf(this.#countsOf(variant));
+  }
+
+  /** As `arms`; the next interval begins here. */
   look(): ArmLook[] {
-    const { ledger, experiment, phase, variants } = this.#options;
-    return variants.map((variant) => {
-      const counts = ledger.countsOf({ experiment, phase, variant });
+    const arms = this.arms();
+    for (const { variant } of arms) this.#lastLook.set(variant, this.#countsOf(variant));
+    return arms;
+  }
+
+  #countsOf(variant: string): ArmCounts {
+    const { ledger, experiment, phase } = this.#options;
+    return ledger.countsOf({ experiment, phase, variant });
+  }
+
+  /** @returns one for each variant, in their order */
+  arms(): ArmLook[] {
+    return this.#options.variants.map((variant) => {
+      const counts = this.#countsOf(variant);
       const interval = trafficOf(armCountsSince(counts, this.#lastLook.get(variant) ?? noArmCounts));
-      this.#lastLook.set(variant, counts);
       const { requests, predictions } = counts;
       return {
         variant,

@@ -33,6 +33,13 @@ export function predictionDrift(champion: readonly number[], candidate: readonly
   return { psi, psiCorrected: psi - byChance, championN: n, candidateN: m };
 }
 
+/** Bins that either side uses: what no prediction ever falls into says nothing of how alike two samples are by chance. */
+export function usedBins(a: readonly number[], b: readonly number[]): [number[], number[]] {
+  const bins = Array.from({ length: Math.max(a.length, b.length) }, (_, i) => [a[i] ?? 0, b[i] ?? 0] as const);
+  const used = bins.filter(([left, right]) => left > 0 || right > 0);
+  return [used.map(([left]) => left), used.map(([, right]) => right)];
+}
+
 function total(counts: readonly number[]): number {
   return counts.reduce((sum, count) => sum + count, 0);
 }
