@@ -1,0 +1,56 @@
+/**
+ * The analytics child: one job at a time, each with a database of its own.
+ *
+ * Must not know who asks. It ends when its parent does.
+ */
+import { GatewayError } from '../core/errors.js';
+import type { Job, Results } from './jobs.js';
+import { convert, rewrite } from './parquet.js';
+import { explain, exportTo, query, read, tail } from './query.js';
+
+export interface ToChild {
+  readonly id: number;
+  readonly job: Job;
+}
+
+export interface FromChild {
+  readonly id: number;
+  readonly result?: Results[keyof Results];
+  readonly error?: { readonly code: GatewayError['code']; readonly message: string };
+}
+
+function run(job: Job): Promise<Results[keyof Results]> {
+  switch (job.kind) {
+    case 'convert':
+      return convert(job);
+    case 'query':
+      return query(job);
+    case 'export':
+      return exportTo(job);
+    case 'explain':
+      return explain(job);
+    case 'tail':
+      return tail(job);
+    case 'read':
+      return read(job);
+    case 'rewrite':
+      return rewrite(job);
+  }
+}
+
+async function answer({ id, job }: ToChild): Promise<FromChild> {
+  try {
+    return { id, result: await run(job) };
+  } catch (error) {
+    const { code, message } = GatewayError.from(error);
+    return { id, error: { code, message } };
+  }
+}
+
+if (process.send !== undefined) {
+  process.on('message', async (message: ToChild) => {
+    const reply = await answer(message);
+    if (process.connected) process.send!(reply);
+  });
+  process.on('disconnect', () => process.exit(0));
+}

@@ -1,0 +1,103 @@
+/**
+ * What the analytics child may be asked to do, and what it answers. Everything is plain values, which travel between
+ * processes.
+ *
+ * Must not know how anything of it is done.
+ */
+import type { Answer } from './database.js';
+import type { Span } from './partitions.js';
+import type { Row } from './rows.js';
+
+export interface ConvertJob {
+  readonly kind: 'convert';
+  readonly root: string;
+  readonly segment: string;
+}
+
+export interface Converted {
+  /** False when the file is no segment; it was set aside. */
+  readonly isSegment: boolean;
+  readonly events: number;
+  readonly rows: number;
+  readonly files: readonly string[];
+}
+
+export interface QueryJob {
+  readonly kind: 'query';
+  readonly root: string;
+  readonly sql: string;
+  readonly span: Span;
+  readonly rowsMax: number;
+  readonly bytesMax: number;
+  readonly timeoutMs: number;
+}
+
+export type ExportFormat = 'csv' | 'parquet' | 'jsonl';
+
+export interface ExportJob {
+  readonly kind: 'export';
+  readonly root: string;
+  readonly sql: string;
+  readonly span: Span;
+  readonly format: ExportFormat;
+  /** A file that does not exist yet. */
+  readonly output: string;
+  readonly timeoutMs: number;
+}
+
+export interface ExplainJob {
+  readonly kind: 'explain';
+  readonly root: string;
+  readonly segments: string;
+  readonly requestId: string;
+  readonly rowsMax: number;
+  readonly timeoutMs: number;
+}
+
+export interface TailJob {
+  readonly kind: 'tail';
+  readonly root: string;
+  readonly segments: string;
+  readonly model: string | undefined;
+  /** Only what arrived after this; microseconds since the epoch. */
+  readonly afterUs: number;
+  readonly rowsMax: number;
+  readonly timeoutMs: number;
+}
+
+/** Rows of one finished file, in their order. */
+export interface ReadJob {
+  readonly kind: 'read';
+  readonly root: string;
+  readonly path: string;
+  readonly from: number;
+  readonly rowsMax: number;
+  readonly timeoutMs: number;
+}
+
+/** A finished file made anew with less in it. */
+export interface RewriteJob {
+  readonly kind: 'rewrite';
+  readonly path: string;
+  /** Without inputs and outputs. */
+  readonly withoutPayload: boolean;
+  /** Without the rows of these `unit_key_hash`. */
+  readonly withoutUnits: readonly string[];
+}
+
+export interface Rewritten {
+  readonly rowsBefore: number;
+  readonly rows: number;
+}
+
+export interface Results {
+  readonly convert: Converted;
+  readonly query: Answer;
+  readonly export: { readonly rows: number };
+  readonly explain: { readonly rows: readonly Row[] };
+  readonly tail: { readonly rows: readonly Row[] };
+  readonly read: { readonly rows: readonly Row[] };
+  readonly rewrite: Rewritten;
+}
+
+export type Job = ConvertJob | QueryJob | ExportJob | ExplainJob | TailJob | ReadJob | RewriteJob;

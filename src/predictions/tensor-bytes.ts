@@ -1,0 +1,215 @@
+/**
+ * Inputs and outputs in a frame: numbers as they lie in memory, texts after their lengths. A tensor beyond its limit keeps
+ * its first whole elements, and what a rule drops is overwritten at once, so that it does not even reach the observer.
+ *
+ *   u8 tensors │ each: u16 name length, name │ u8 datatype │ u8 rank │ u32 dimensions │ u32 elements kept │ u32 bytes │ bytes
+ *
+ * Must not know the rest of a frame.
+ */
+import { asBytes, bytesOf, type DataType, elementsOf, type Tensor, type TypedArray } from '../core/tensor.js';
+import type { Chunk } from './chunk.js';
+import { tensorsMax } from './layout.js';
+import type { Rule, Subject } from './subject.js';
+import { putText } from './text-bytes.js';
+
+const datatypes: readonly DataType[] = [
+  'BOOL',
+  'UINT8',
+  'UINT16',
+  'UINT32',
+  'UINT64',
+  'INT8',
+  'INT16',
+  'INT32',
+  'INT64',
+  'FP16',
+  'BF16',
+  'FP32',
+  'FP64',
+  'BYTES',
+];
+
+/** Elements of one side of an event: with the longest texts and names, both sides fit a chunk. */
+const sideBytesMax = 80 * 1024;
+const nameCharsMax = 128;
+const rankMax = 16;
+
+function elementBytesMax(tensor: Tensor, limit: number): number {
+  if (tensor.datatype !== 'BYTES') return Math.min((tensor.data as TypedArray).byteLength, limit);
+  let bytes = 0;
+  for (const text of tensor.data as readonly string[]) {
+    bytes += 4 + 3 * text.length;
+    if (bytes > limit) return limit;
+  }
+  return bytes;
+}
+
+function headBytesMax(tensor: Tensor): number {
+  return 2 + 3 * Math.min(tensor.name.length, nameCharsMax) + 10 + 4 * tensor.shape.length;
+}
+
+/** Bytes that `putTensors` cannot exceed. */
+export function tensorsBytesMax(tensors: readonly Tensor[] | undefined, tensorBytesMax: number): number {
+  if (tensors === undefined) return 1;
+  let bytes = 1;
+  let left = sideBytesMax;
+  for (let i = 0; i < tensors.length && i < tensorsMax; i++) {
+    const elements = elementBytesMax(tensors[i]!, Math.min(tensorBytesMax, left));
+    left -= elements;
+    bytes += headBytesMax(tensors[i]!) + elements;
+  }
+  return bytes;
+}
+
+/** @returns where it ends; negative when something was cut */
+export function putTensors(
+  chunk: Chunk,
+  start: number,
+  tensors: readonly Tensor[] | undefined,
+  subject: Subject,
+  tensorBytesMax: number,
+  side: Rule['side'] = 'inputs',
+): number {
+  const { view } = chunk;
+  if (tensors === undefined) {
+    view.setUint8(start, 0);
+    return start + 1;
+  }
+  const count = Math.min(tensors.length, tensorsMax);
+  view.setUint8(start, count);
+  let at = start + 1;
+  let left = sideBytesMax;
+  let isCut = tensors.length > tensorsMax;
+  for (let i = 0; i < count; i++) {
+    const tensor = tensors[i]!;
+    const limit = Math.min(tensorBytesMax, left);
+    at = putText(chunk, at, tensor.name.length > nameCharsMax ? tensor.name.slice(0, nameCharsMax) : tensor.name);
+    const rank = Math.min(tensor.shape.length, rankMax);
+    view.setUint8(at++, datatypes.indexOf(tensor.datatype));
+    view.setUint8(at++, rank);
+    for (let d = 0; d < rank; d++, at += 4) view.setUint32(at, tensor.shape[d]!, true);
+    const head = at;
+    at += 8;
+    const { rules } = subject;
+    const isDropped = rules.length > 0 && rules.some((r) => isDrop(r, side, tensor.name) && r.index === -1);
+    written = 0;
+    const kept = isDropped ? 0 : putElements(chunk, at, tensor, limit, rules, side);
+    if (!isDropped && kept < tensor.data.length) isCut = true;
+    view.setUint32(head, kept, true);
+    view.setUint32(head + 4, written, true);
+    at += written;
+    left -= written;
+  }
+  return isCut ? -at : at;
+}
+
+function isDrop(rule: Rule, side: Rule['side'], name: string): boolean {
+  return rule.how === 'drop' && rule.side === side && rule.tensor === name;
+}
+
+const none: readonly number[] = [];
+const fewNumbers = 64;
+
+function droppedColumns(rules: readonly Rule[], side: Rule['side'], name: string): number[] {
+  return rules.filter((rule) => isDrop(rule, side, name)).map(({ index }) => index);
+}
+
+/** Bytes that the last `putElements` wrote. */
+let written = 0;
+
+function putElements(
+  chunk: Chunk,
+  at: number,
+  tensor: Tensor,
+  limit: number,
+  rules: readonly Rule[],
+  side: Rule['side'],
+): number {
+  const perRow = rowLength(tensor.shape, tensor.data.length);
+  const dropped = rules.length === 0 ? none : droppedColumns(rules, side, tensor.name);
+  if (tensor.datatype === 'BYTES') {
+    const texts = tensor.data as readonly string[];
+    for (let i = 0; i < texts.length; i++) {
+      const text = dropped.length > 0 && dropped.includes(i % perRow) ? '' : texts[i]!;
+      if (written + 4 + 3 * text.length > limit) return i;
+      const length = chunk.bytes.write(text, at + written + 4, 'utf8');
+      chunk.view.setUint32(at + written, length, true);
+      written += 4 + length;
+    }
+    return texts.length;
+  }
+  const numbers = tensor.data;
+  if (
+    rules.length === 0 &&
+    numbers instanceof Float32Array &&
+    numbers.length <= fewNumbers &&
+    numbers.byteLength <= limit
+  ) {
+    // A view of the bytes and the call that copies it cost more than this loop.
+    for (let i = 0; i < numbers.length; i++) chunk.view.setFloat32(at + 4 * i, numbers[i]!, true);
+    written = numbers.byteLength;
+    return numbers.length;
+  }
+  const source = asBytes(tensor.data as TypedArray);
+  const size = bytesOf(tensor.datatype);
+  const kept = Math.floor(Math.min(source.length, limit) / size);
+  written = kept * size;
+  chunk.bytes.set(written === source.length ? source : source.subarray(0, written), at);
+  for (const index of dropped) {
+    for (let i = index; i < kept; i += perRow) chunk.bytes.fill(0, at + i * size, at + (i + 1) * size);
+  }
+  return kept;
+}
+
+/** Elements of one row; the first dimension counts rows. */
+export function rowLength(shape: readonly number[], length: number): number {
+  const rows = shape[0] ?? 1;
+  return rows > 0 ? Math.max(1, length / rows) : 1;
+}
+
+/** A tensor that may have lost its end: `data` holds its first elements only. */
+export interface KeptTensor extends Tensor {
+  /** Elements that it had. */
+  readonly length: number;
+}
+
+/** What `putTensors` wrote, and where it ended. Numbers are copies. */
+export function tensorsAt(bytes: Buffer, start: number): { tensors: KeptTensor[]; end: number } {
+  const tensors: KeptTensor[] = [];
+  let at = start + 1;
+  for (let count = bytes.readUInt8(start); count > 0; count--) {
+    const nameLength = bytes.readUInt16LE(at);
+    const name = bytes.toString('utf8', at + 2, at + 2 + nameLength);
+    at += 2 + nameLength;
+    const datatype = datatypes[bytes.readUInt8(at)] ?? 'BYTES';
+    const rank = bytes.readUInt8(at + 1);
+    at += 2;
+    const shape: number[] = [];
+    for (let d = 0; d < rank; d++, at += 4) shape.push(bytes.readUInt32LE(at));
+    const kept = bytes.readUInt32LE(at);
+    const size = bytes.readUInt32LE(at + 4);
+    at += 8;
+    const data = datatype === 'BYTES' ? textsAt(bytes, at, kept) : numbersAt(bytes, at, datatype, size);
+    const length = shape.reduce((product, dimension) => product * dimension, 1);
+    tensors.push({ name, datatype, shape, data, length });
+    at += size;
+  }
+  return { tensors, end: at };
+}
+
+function textsAt(bytes: Buffer, start: number, count: number): string[] {
+  const texts: string[] = [];
+  for (let at = start; texts.length < count; ) {
+    const length = bytes.readUInt32LE(at);
+    texts.push(bytes.toString('utf8', at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  return texts;
+}
+
+/** Copied, because neither alignment nor the life of the chunk is ours. */
+function numbersAt(bytes: Buffer, at: number, datatype: DataType, size: number): TypedArray {
+  const copy = new Uint8Array(size);
+  copy.set(bytes.subarray(at, at + size));
+  return elementsOf(datatype, copy, 0, size);
+}
