@@ -29,6 +29,7 @@ function catalogueOf(sources: CatalogueSource[], change: Partial<CatalogueOption
     policyOf: () => undefined,
     ownPolicyOf: () => undefined,
     routed: () => [],
+    shadowed: () => [],
     defaultPolicy: () => ({ latest: { n: 1 } }),
     ignored: (what) => void ignored.push(what),
     ...change,
@@ -190,6 +191,7 @@ test('what other rules would offer is told without taking them up', () => {
     policyOf: () => 'all',
     ownPolicyOf: () => undefined,
     routed: () => [],
+    shadowed: () => [],
     defaultPolicy: () => 'all',
     ignored: () => {},
   });

@@ -5,7 +5,8 @@ import { GatewayError } from '../src/core/errors.js';
 import { nameOf, type VersionSpec } from '../src/core/model.js';
 import type { RouteTable } from '../src/core/route.js';
 import type { OfferedModel } from '../src/registry/catalogue.js';
-import { type Publication, Registry, type RegistryOptions } from '../src/registry/registry.js';
+import { Registry } from '../src/registry/registry.js';
+import type { Publication, RegistryOptions } from '../src/registry/registry-options.js';
 import { noFacts } from '../src/registry/source.js';
 
 const versionsOf = (versions: readonly string[]) =>
@@ -16,6 +17,7 @@ const offer = (name: string, ...versions: string[]): OfferedModel => ({
   source: 'local',
   wanted: versionsOf(versions),
   known: versionsOf(versions),
+  shadowed: [],
   aliases: {},
 });
 
@@ -23,6 +25,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
   const log: string[] = [];
   const tables: RouteTable[] = [];
   const published: Publication[] = [];
+  const reported: string[] = [];
   const registry = new Registry({
     policy: 'eager',
     list: () => models,
@@ -38,7 +41,9 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
     remember: async () => {},
     remembered: {},
     breaches: () => [],
+    withheld: () => '',
     observe: () => {},
+    report: (what, error) => void reported.push(`${what}: ${(error as Error).message}`),
     now: () => 0,
     retriesMax: 0,
     retryMs: 1,
@@ -49,7 +54,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
   });
   const last = () => tables.at(-1)!;
   const shown = (name: string) => [...registry.models()].find((model) => model.name === name)!;
-  return { registry, log, tables, last, published, shown };
+  return { registry, log, tables, last, published, shown, reported };
 }
 
 /** Until nothing is due at once any more. */
@@ -297,7 +302,7 @@ test('a version that is needed again is not closed by an earlier plan to', async
   await registry.start();
   models[0] = { ...offer('a', '2'), known: versionsOf(['1', '2']) };
   await registry.offer();
-  await registry.pin({ model: 'a', version: '1' }, true);
+  await registry.decisions.pin({ model: 'a', version: '1' }, true);
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.ok(!log.includes('drain a@1'));
 });
@@ -406,8 +411,11 @@ test('a version whose inputs or outputs differ is open but does not take over, a
   const [, newer] = last().routes.a!.versions;
   assert.deepEqual([newer!.state, newer!.reason], ['ready', 'not the default, because it differs from 1: was 1, is 2']);
   const how = { prepare: false, allowBreaking: false };
-  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /must not take the place of 1/);
-  await registry.promote({ model: 'a', version: '2' }, 'champion', { ...how, allowBreaking: true });
+  await assert.rejects(
+    registry.decisions.promote({ model: 'a', version: '2' }, 'champion', how),
+    /must not take the place of 1/,
+  );
+  await registry.decisions.promote({ model: 'a', version: '2' }, 'champion', { ...how, allowBreaking: true });
   assert.equal(last().routes.a!.champion, '2');
 });
 
@@ -416,12 +424,12 @@ test('promote moves the champion to a ready version, and release gives the choic
   const { registry, last } = registryOf(models);
   await registry.start();
   const how = { prepare: false, allowBreaking: false };
-  await registry.promote({ model: 'a', version: '1' }, 'champion', how);
+  await registry.decisions.promote({ model: 'a', version: '1' }, 'champion', how);
   assert.equal(last().routes.a!.champion, '1');
   models[0] = offer('a', '1', '2', '3');
   await registry.offer();
   assert.equal(last().routes.a!.champion, '1', 'a newer version does not undo it');
-  await registry.release('a', 'champion');
+  await registry.decisions.release('a', 'champion');
   assert.equal(last().routes.a!.champion, '3');
 });
 
@@ -431,11 +439,14 @@ test('a version that is not ready is promoted only when it may be prepared', asy
   await registry.start();
   const how = { prepare: false, allowBreaking: false };
   const one = { model: 'a', version: '1' };
-  await assert.rejects(registry.promote(one, 'champion', how), { code: 'NOT_FOUND' });
-  await assert.rejects(registry.promote({ model: 'a', version: '9' }, 'champion', { ...how, prepare: true }), {
-    code: 'NOT_FOUND',
-  });
-  await registry.promote(one, 'challenger', { ...how, prepare: true });
+  await assert.rejects(registry.decisions.promote(one, 'champion', how), { code: 'NOT_FOUND' });
+  await assert.rejects(
+    registry.decisions.promote({ model: 'a', version: '9' }, 'champion', { ...how, prepare: true }),
+    {
+      code: 'NOT_FOUND',
+    },
+  );
+  await registry.decisions.promote(one, 'challenger', { ...how, prepare: true });
   assert.deepEqual(log.slice(-2), ['admit a@1', 'open a@1']);
   assert.deepEqual(last().routes.a!.labels, { challenger: '1', champion: '2' });
   await settled();
@@ -446,8 +457,56 @@ test('a refused version is not promoted, not even when it may be prepared', asyn
   const { registry, last } = registryOf([offer('a', '1', '2')], refusing('2'));
   await registry.start();
   const how = { prepare: true, allowBreaking: false };
-  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /broken/);
+  await assert.rejects(registry.decisions.promote({ model: 'a', version: '2' }, 'champion', how), /broken/);
   assert.equal(last().routes.a!.champion, '1');
+});
+
+test('a version that waits for approval is open and does not answer, until nothing is held against it', async () => {
+  let isApproved = false;
+  const asked: unknown[] = [];
+  const models = [offer('a', '1')];
+  const { registry, last } = registryOf(models, {
+    withheld: ({ version }, _spec, requester, action) => {
+      if (version === '1') return '';
+      asked.push([version, requester, action]);
+      return isApproved ? '' : 'waits for approval: nobody agreed';
+    },
+  });
+  await registry.start();
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '1');
+  assert.equal(registry.index(false)[1]!.reason, 'not the default, because it waits for approval: nobody agreed');
+  const how = { prepare: false, allowBreaking: false, requester: 'ann' };
+  await assert.rejects(registry.decisions.promote({ model: 'a', version: '2' }, 'champion', how), {
+    code: 'FAILED_PRECONDITION',
+    message: 'version 2 must not take the place of 1: waits for approval: nobody agreed',
+  });
+  assert.deepEqual(asked, [
+    ['2', undefined, 'champion'],
+    ['2', 'ann', 'champion'],
+  ]);
+  isApproved = true;
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '2');
+  isApproved = false;
+  await registry.decisions.rollback('a', 'slow');
+  await registry.decisions.release('a', 'champion');
+  assert.equal(last().routes.a!.champion, '2', 'what answered before may answer again');
+});
+
+test('other inputs or outputs need an approval of their own', async () => {
+  const { registry, last } = registryOf([offer('a', '1', '2')], {
+    breaches: () => ['input gone'],
+    withheld: (_id, _spec, _requester, action) => (action === 'breaking' ? 'waits for approval' : ''),
+  });
+  await registry.start();
+  const how = { prepare: false, allowBreaking: true };
+  await assert.rejects(
+    registry.decisions.promote({ model: 'a', version: '1' }, 'champion', how),
+    /version 1 must not take the place of 2: waits for approval$/,
+  );
+  assert.equal(last().routes.a!.champion, '2');
 });
 
 test('a label of the source follows it, and keeps its last version when the next cannot answer', async () => {
@@ -467,18 +526,68 @@ test('rollback: the version before answers without being admitted again, and wha
   const models = [offer('a', '1')];
   const { registry, log, last, shown } = registryOf(models, { keepPreviousMs: () => 60_000 });
   await registry.start();
-  await assert.rejects(registry.rollback('a', 'x'), { code: 'FAILED_PRECONDITION', message: /no version before 1/ });
+  await assert.rejects(registry.decisions.rollback('a', 'x'), {
+    code: 'FAILED_PRECONDITION',
+    message: /no version before 1/,
+  });
   models[0] = offer('a', '1', '2');
   await registry.offer();
   log.length = 0;
-  assert.equal(await registry.rollback('a', 'too slow'), '1');
+  assert.equal(await registry.decisions.rollback('a', 'too slow'), '1');
   assert.deepEqual(log, []);
   assert.equal(last().routes.a!.champion, '1');
   await registry.offer();
   assert.equal(last().routes.a!.champion, '1', 'it is not published again by itself');
   assert.equal(shown('a').choice.hold?.version, '2');
-  await registry.promote({ model: 'a', version: '2' }, 'challenger', { prepare: false, allowBreaking: false });
+  await registry.decisions.promote({ model: 'a', version: '2' }, 'challenger', {
+    prepare: false,
+    allowBreaking: false,
+  });
   assert.equal(last().routes.a!.champion, '1', 'another label does not end it');
+});
+
+test('an alias that moves while its version is brought is asked again, and the version it left never answers', async () => {
+  const models: OfferedModel[] = [{ ...offer('a', '1'), aliases: { champion: '1' } }];
+  const named = (version: string): OfferedModel => ({ ...offer('a', version), aliases: { champion: version } });
+  let looks = 0;
+  const { registry, log, published } = registryOf(models, {
+    look: async () => {
+      looks++;
+      return models[0];
+    },
+    admit: async (id) => {
+      log.push(`admit ${nameOf(id)}`);
+      if (id.version === '2') models[0] = named('3');
+      return { id } as VersionSpec;
+    },
+  });
+  await registry.start();
+  models[0] = named('2');
+  await registry.offer();
+  assert.deepEqual(
+    published.map(({ version }) => version),
+    ['1', '3'],
+  );
+  assert.ok(log.includes('admit a@2'));
+  assert.equal(looks, 2, 'once for each version that was brought');
+});
+
+test('an alias that never rests is followed for a few rounds, and then something answers', async () => {
+  const models: OfferedModel[] = [offer('a', '1')];
+  const named = (version: string): OfferedModel => ({ ...offer('a', version), aliases: { champion: version } });
+  let newest = 2;
+  const { registry, log, last } = registryOf(models, {
+    look: async () => {
+      models[0] = named(String(++newest));
+      return models[0];
+    },
+  });
+  await registry.start();
+  log.length = 0;
+  models[0] = named('2');
+  await registry.offer();
+  assert.equal(log.filter((line) => line.startsWith('open')).length, 5);
+  assert.equal(last().routes.a!.champion, '6');
 });
 
 test('a hold ends when something newer is offered, when its version changes, and when it is released', async () => {
@@ -488,7 +597,7 @@ test('a hold ends when something newer is offered, when its version changes, and
     await made.registry.start();
     models[0] = offer('a', '1', '2');
     await made.registry.offer();
-    await made.registry.rollback('a', 'x');
+    await made.registry.decisions.rollback('a', 'x');
     assert.equal(made.last().routes.a!.champion, '1');
     return { ...made, models };
   };
@@ -506,8 +615,20 @@ test('a hold ends when something newer is offered, when its version changes, and
   assert.equal(changed.last().routes.a!.champion, '2');
 
   const released = await rolledBack();
-  await released.registry.release('a', 'champion');
+  await released.registry.decisions.release('a', 'champion');
   assert.equal(released.last().routes.a!.champion, '2');
+});
+
+test('a rollback of a version that no longer answers does not happen', async () => {
+  const { registry, last } = registryOf([offer('a', '1', '2')]);
+  await registry.start();
+  await registry.decisions.promote({ model: 'a', version: '1' }, 'champion', { prepare: false, allowBreaking: false });
+  await assert.rejects(registry.decisions.rollback('a', 'guard: errors', '2'), {
+    code: 'FAILED_PRECONDITION',
+    message: "version 2 of model 'a' no longer answers",
+  });
+  assert.equal(last().routes.a!.champion, '1');
+  assert.equal(await registry.decisions.rollback('a', 'guard: errors', '1'), '2');
 });
 
 test('a second rollback goes forward again', async () => {
@@ -516,8 +637,8 @@ test('a second rollback goes forward again', async () => {
   await registry.start();
   models[0] = offer('a', '1', '2');
   await registry.offer();
-  await registry.rollback('a', 'x');
-  assert.equal(await registry.rollback('a', 'x'), '2');
+  await registry.decisions.rollback('a', 'x');
+  assert.equal(await registry.decisions.rollback('a', 'x'), '2');
   assert.equal(last().routes.a!.champion, '2');
 });
 
@@ -525,13 +646,13 @@ test('a pinned version stays open and kept; unpinned, it goes', async () => {
   const models = [offer('a', '1')];
   const { registry, log, shown } = registryOf(models);
   await registry.start();
-  await registry.pin({ model: 'a', version: '1' }, true);
+  await registry.decisions.pin({ model: 'a', version: '1' }, true);
   models[0] = { ...offer('a', '2'), known: versionsOf(['1', '2']) };
   await registry.offer();
   await settled();
   assert.ok(!log.includes('drain a@1'));
   assert.deepEqual(shown('a').choice.pins, ['1']);
-  await registry.pin({ model: 'a', version: '1' }, false);
+  await registry.decisions.pin({ model: 'a', version: '1' }, false);
   await settled();
   assert.ok(log.includes('drain a@1'));
 });
@@ -543,7 +664,7 @@ test('a version in quarantine is out at once, the one before answers, and it is 
   models[0] = { ...offer('a', '2'), known: versionsOf(['1', '2']) };
   await registry.offer();
   await settled();
-  await registry.quarantine({ model: 'a', version: '2' }, 'crashed twice');
+  await registry.decisions.quarantine({ model: 'a', version: '2' }, 'crashed twice');
   assert.equal(last().routes.a!.champion, '1', 'although it had been retired');
   assert.equal(log.at(-1), 'drain a@2');
   await registry.offer();
@@ -555,7 +676,10 @@ test('a version in quarantine is out at once, the one before answers, and it is 
     reason: 'crashed twice',
   });
   const how = { prepare: true, allowBreaking: false };
-  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /quarantined: crashed twice/);
+  await assert.rejects(
+    registry.decisions.promote({ model: 'a', version: '2' }, 'champion', how),
+    /quarantined: crashed twice/,
+  );
 });
 
 test('forgive lifts a quarantine, and has a refused version tried again', async () => {
@@ -568,11 +692,11 @@ test('forgive lifts a quarantine, and has a refused version tried again', async 
   });
   await registry.start();
   broken.length = 0;
-  await registry.forgive({ model: 'a', version: '2' });
+  await registry.decisions.forgive({ model: 'a', version: '2' });
   assert.equal(last().routes.a!.champion, '2');
-  await registry.quarantine({ model: 'a', version: '2' }, 'crashed twice');
+  await registry.decisions.quarantine({ model: 'a', version: '2' }, 'crashed twice');
   assert.equal(last().routes.a!.champion, '1');
-  await registry.forgive({ model: 'a', version: '2' });
+  await registry.decisions.forgive({ model: 'a', version: '2' });
   assert.equal(last().routes.a!.champion, '2');
 });
 
@@ -580,7 +704,7 @@ test('other content under the number of a quarantined version is tried', async (
   const models = [offer('a', '1', '2')];
   const { registry, last } = registryOf(models);
   await registry.start();
-  await registry.quarantine({ model: 'a', version: '2' }, 'crashed twice');
+  await registry.decisions.quarantine({ model: 'a', version: '2' }, 'crashed twice');
   const other = versionsOf(['1', '2']).map((one) => (one.version === '2' ? { ...one, revision: 'other' } : one));
   models[0] = { ...offer('a', '1', '2'), wanted: other, known: other };
   await registry.offer();
@@ -606,13 +730,40 @@ test('a change that cannot be written down does not happen, and is due again', a
   assert.equal(tables.length, before);
   assert.deepEqual([shown('a').champion, shown('a').previous, shown('a').labels], ['2', '1', { champion: '2' }]);
   const how = { prepare: false, allowBreaking: false };
-  await assert.rejects(registry.promote({ model: 'a', version: '1' }, 'champion', how), /cannot be written/);
-  await assert.rejects(registry.rollback('a', 'x'), /cannot be written/);
+  await assert.rejects(registry.decisions.promote({ model: 'a', version: '1' }, 'champion', how), /cannot be written/);
+  await assert.rejects(registry.decisions.rollback('a', 'x'), /cannot be written/);
   assert.deepEqual([shown('a').champion, shown('a').previous], ['2', '1']);
   assert.deepEqual(shown('a').choice, { aliases: {}, pins: [] });
   isFull = false;
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(last().routes.a!.champion, '3');
+});
+
+test('what fails by itself, for which nobody waits, is reported: newer content, openings anew, retries, closings', async () => {
+  const models = [offer('a', '1', '2')];
+  let broken = '';
+  const { registry, reported } = registryOf(models, {
+    retriesMax: 1,
+    admit: async (id) => {
+      if (broken === 'admit') throw new GatewayError('UNAVAILABLE', 'connection refused');
+      return { id } as VersionSpec;
+    },
+    drain: async () => {
+      if (broken === 'drain') throw new Error('no answer');
+    },
+  });
+  await registry.start();
+  broken = 'admit';
+  await registry.reopen(['a']);
+  assert.deepEqual(reported.slice(0, 2), ['open a@1 anew: connection refused', 'open a@2 anew: connection refused']);
+  models[0] = { ...offer('a', '1', '2'), wanted: versionsOf(['2']).map((one) => ({ ...one, revision: 'newer' })) };
+  models[0] = { ...models[0], known: models[0].wanted };
+  await registry.offer();
+  assert.ok(reported.includes('take up newer content of a@2: connection refused'), reported.join('\n'));
+  broken = 'drain';
+  await settled();
+  assert.ok(reported.includes('retire a@1: no answer'), reported.join('\n'));
+  registry.close();
 });
 
 test('a start takes up what was decided before: champion, labels, holds and pins', async () => {
@@ -657,7 +808,7 @@ test('what answers is remembered after every change of it', async () => {
   await registry.start();
   models[0] = offer('a', '1', '2');
   await registry.offer();
-  await registry.rollback('a', 'x');
+  await registry.decisions.rollback('a', 'x');
   assert.deepEqual(
     kept.filter((version, i) => version !== kept[i - 1]),
     ['1', '2', '1'],
@@ -673,7 +824,10 @@ test('an unloaded model is not brought back by its source, nor by a promotion', 
   await registry.offer();
   assert.ok(!log.includes('admit a@2'));
   const how = { prepare: true, allowBreaking: false };
-  await assert.rejects(registry.promote({ model: 'a', version: '2' }, 'champion', how), /was unloaded: load it first/);
+  await assert.rejects(
+    registry.decisions.promote({ model: 'a', version: '2' }, 'champion', how),
+    /was unloaded: load it first/,
+  );
 });
 
 test('lazy: by which bytes it answers is written down when a version is opened', async () => {
@@ -708,7 +862,7 @@ test('a load brings what an operator promoted as well, and it answers again', as
   const models = [{ ...offer('a', '2'), known: versionsOf(['1', '2']) }];
   const { registry, last } = registryOf(models);
   await registry.start();
-  await registry.promote({ model: 'a', version: '1' }, 'champion', { prepare: true, allowBreaking: false });
+  await registry.decisions.promote({ model: 'a', version: '1' }, 'champion', { prepare: true, allowBreaking: false });
   await registry.unload('a');
   await registry.load('a');
   assert.equal(last().routes.a!.champion, '1');
@@ -721,7 +875,7 @@ test('a hold outlives the closing of what it holds back, and ends when the alias
   await registry.start();
   models[0] = aliased('2');
   await registry.offer();
-  await registry.rollback('a', 'x');
+  await registry.decisions.rollback('a', 'x');
   await settled();
   assert.equal(log.at(-1), 'drain a@2');
   await registry.offer();
@@ -741,9 +895,9 @@ test('while a version is held back, another one that is open does not take its p
   const { registry, last } = registryOf(models);
   await registry.start();
   const how = { prepare: false, allowBreaking: false };
-  await registry.promote({ model: 'a', version: '1' }, 'champion', how);
-  await registry.release('a', 'champion');
-  await registry.rollback('a', 'x');
+  await registry.decisions.promote({ model: 'a', version: '1' }, 'champion', how);
+  await registry.decisions.release('a', 'champion');
+  await registry.decisions.rollback('a', 'x');
   await settled();
   await registry.offer();
   assert.equal(last().routes.a!.champion, '1');

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { z } from 'zod';
-import { Aliases, FirstDigests, openPins, openSerials } from '../src/registry/store/documents.js';
+import { FirstDigests, openSerials } from '../src/registry/store/documents.js';
 import { Quarantine } from '../src/registry/store/quarantine.js';
 import { StateDocument, StateFolder } from '../src/registry/store/state.js';
 import { freshPath, sha256 } from './store-source.js';
@@ -87,25 +87,12 @@ describe('the quarantine', () => {
   });
 });
 
-describe('aliases, pins, serials and first digests', () => {
-  it('outlive the process, and a model may be called like a property of every object', async (context) => {
+describe('serials and first digests', () => {
+  it('outlive the process, and a source may be called like a property of every object', async (context) => {
     const { state } = freshState(context);
-    const target = { version: '7', source: 'mlflow', since: 1 };
-    const aliases = await Aliases.open(state);
-    assert.equal(aliases.of('constructor').size, 0);
-    await aliases.set('constructor', new Map([['champion', target]]));
-    await aliases.set('gone', new Map([['champion', target]]));
-    await aliases.set('gone', new Map());
-    const pins = await openPins(state);
-    await pins.set('fraud', { version: '6', by: 'ann', since: 2 });
-    await pins.set('digits', { version: '1', by: 'ann', since: 3 });
-    await pins.remove('digits');
     const serials = await openSerials(state);
     assert.equal(serials.get('toString'), undefined);
     await serials.set('index', 41);
-    assert.deepEqual([...(await Aliases.open(state)).of('constructor')], [['champion', target]]);
-    assert.equal((await Aliases.open(state)).of('gone').size, 0);
-    assert.deepEqual((await openPins(state)).all(), [['fraud', { version: '6', by: 'ann', since: 2 }]]);
     assert.equal((await openSerials(state)).get('index'), 41);
   });
 

@@ -55,6 +55,7 @@ export const auditActions = [
   'canary.started',
   'canary.advanced',
   'canary.held',
+  'canary.resumed',
   'canary.rolled_back',
   'canary.promoted',
   'threshold.changed',

@@ -87,7 +87,7 @@ export class AuditLog {
       if (tornBytes > 0) await log.#noteCut(tornBytes);
       return log;
     } catch (error) {
-      throw unavailable(error);
+      throw cannotOpen(unavailable(error));
     }
   }
 
@@ -232,7 +232,10 @@ export class AuditLog {
     const ours = await this.#handle.stat();
     const there = await stat(this.#file.path);
     if (there.ino !== ours.ino || there.size !== this.#bytes) {
-      throw new GatewayError('UNAVAILABLE', `audit log: ${this.#file.name} was changed by somebody else`);
+      throw new GatewayError(
+        'UNAVAILABLE',
+        `audit log: ${this.#file.name} was changed by somebody else: if it is another server, stop one and give it a log of its own with --audit-path; then start again`,
+      );
     }
   }
 
@@ -277,6 +280,15 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** What is wrong, and what can be done about it. */
+function cannotOpen({ code, message, cause }: GatewayError): GatewayError {
+  const remedy =
+    code === 'UNAVAILABLE'
+      ? 'see that it can, or name another folder with --audit-path'
+      : 'nothing is added to a log that was changed: look at it with `sluice audit verify`, and begin another with --audit-path';
+  return new GatewayError(code, `${message}; ${remedy}`, { cause });
 }
 
 function unavailable(error: unknown): GatewayError {

@@ -8,7 +8,7 @@
  */
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import { AdmissionRefusal } from '../registry/admission-refusal.js';
-import type { Bringing } from '../registry/registry.js';
+import type { Bringing } from '../registry/registry-options.js';
 import type { ControlCounts } from './counts.js';
 
 export class LoadTimes {

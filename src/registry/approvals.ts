@@ -198,7 +198,8 @@ function split(
   return { next: { ...state, approvals: state.approvals.filter((one) => !isVoid(one)) }, voided };
 }
 
-function isOf(one: Approval, change: Change): boolean {
+/** Whether both are for the same bytes under the same configuration, and for the same. */
+export function isOf(one: Change, change: Change): boolean {
   return (
     one.model === change.model &&
     one.version === change.version &&

@@ -47,6 +47,8 @@ export interface OfferedModel {
   readonly wanted: readonly Offered[];
   /** All there are, also those that nobody wants. */
   readonly known: readonly Offered[];
+  /** Versions that are only to see copies of requests. */
+  readonly shadowed: readonly string[];
   readonly aliases: Readonly<Record<string, string>>;
 }
 
@@ -58,6 +60,8 @@ export interface CatalogueOptions {
   readonly defaultPolicy: () => VersionPolicy;
   /** Versions that routes name. */
   readonly routed: (model: string) => readonly string[];
+  /** Those of them that are only to see copies of requests. */
+  readonly shadowed: (model: string) => readonly string[];
   readonly ignored: (what: string) => void;
 }
 
@@ -123,7 +127,14 @@ export class Catalogue {
     const aliases = Object.fromEntries(Object.entries(model.aliases).filter(([alias]) => isLabel(alias)));
     const selector = source.models?.[model.name];
     const wanted = this.#wanted(known, { source, model, selector, aliases });
-    return { name: model.name, source: source.name, known, wanted, aliases: aliasesOf(selector, aliases) };
+    return {
+      name: model.name,
+      source: source.name,
+      known,
+      wanted,
+      shadowed: this.#options.shadowed(model.name),
+      aliases: aliasesOf(selector, aliases),
+    };
   }
 
   #wanted(

@@ -15,14 +15,13 @@ import { defaultTolerance } from '../core/agreement.js';
 import { GatewayError } from '../core/errors.js';
 import { hintOf } from '../core/nearest.js';
 import { type DataType, isDataType } from '../core/tensor.js';
-import { isFilePath } from './file-path.js';
-import { isSignaturePath, recordFileName } from './store/digest.js';
+import { filesMax, isFilePath, isSignaturePath } from './file-path.js';
+import { recordFileName } from './store/digest.js';
 
 export const manifestFileName = 'manifest.json';
 
 const bytesMax = 4 * 1024 * 1024;
 const depthMax = 32;
-const filesMax = 10_000;
 
 const path = z.string().refine(isFilePath, 'expected a relative path inside the version');
 const name = z.string().min(1).max(1024);

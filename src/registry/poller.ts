@@ -56,6 +56,7 @@ export class Poller {
   #isHinted = false;
   #isClosed = false;
   #failures = 0;
+  #lastUsedMs = 0;
   #reason = '';
   #lastSuccessAt: number | undefined;
   /** Others stand in for it until it answers. */
@@ -179,8 +180,12 @@ export class Poller {
     return Math.max(0, hintGapMs - sinceMs);
   }
 
-  #restMs(workMs: number): number | undefined {
+  /** @param usedMs processor time while the source was asked: its own, and whatever else the process did meanwhile */
+  #restMs(usedMs: number): number | undefined {
     const { intervalMs, random } = this.#options;
+    // What else was done is there once; what listing costs is there each time.
+    const workMs = Math.min(usedMs, this.#lastUsedMs);
+    this.#lastUsedMs = usedMs;
     if (intervalMs === 0) return undefined;
     const backoffMs = Math.min(backoffMsMax, intervalMs * 2 ** Math.min(20, this.#failures));
     const restMs = this.source.type === 'directory' ? workMs * restPerWork : 0;

@@ -19,7 +19,7 @@ import { checkExternalData } from './external-data.js';
 import { readGolden } from './golden.js';
 import { type Manifest, parseManifest, verifyFiles } from './manifest.js';
 import { readOnnx } from './onnx.js';
-import type { Bringing } from './registry.js';
+import type { Bringing } from './registry-options.js';
 import { parseTritonConfig, type TritonConfig, type VersionPolicy as TritonPolicy } from './triton-config.js';
 import {
   labelFilesOf,

@@ -15,7 +15,7 @@ import type { VersionId } from '../core/model.js';
 import type { Catalogue, OfferedModel } from './catalogue.js';
 import { Poller, type SourceHealth } from './poller.js';
 import type { Refusal } from './refusal.js';
-import type { Bringing } from './registry.js';
+import type { Bringing } from './registry-options.js';
 import type { Brought } from './repository.js';
 import type { Artifact, Listing, Source } from './source.js';
 import { recordFileName } from './store/digest.js';
@@ -46,6 +46,8 @@ export interface SupplyOptions {
   readonly checkAllowed: (stored: StoredVersion) => void;
   /** Removes what nobody needs until so many bytes are free. @returns whether anything was removed */
   readonly makeRoom: (bytes: number) => Promise<boolean>;
+  /** What was to be done by itself, for which nobody waits, and has failed. */
+  readonly report: (what: string, error: unknown) => void;
   readonly listTimeoutMs: number;
   /** How long a start waits for a source that it has an earlier listing of. */
   readonly patienceMs: number;
@@ -135,8 +137,11 @@ export class Supply {
 
   #take(name: string, listing: Listing): void {
     this.#options.catalogue.put(name, listing);
-    // Losing it costs a start without the source its list, nothing else; the disk is looked at elsewhere.
-    void this.#options.store.state.write(`listing-${name}`, listing).catch(() => {});
+    // Losing it costs a start without the source its list, nothing else.
+    const { store, report } = this.#options;
+    void store.state
+      .write(`listing-${name}`, listing)
+      .catch((error: unknown) => report(`keep what source ${name} listed`, error));
     if (this.#isStarted) this.#options.onOffer();
   }
 

@@ -97,6 +97,7 @@ export function versionSpecOf(sources: VersionSources, defaults: SpecDefaults): 
     config: modelConfigOf({ model: id.model, file, signature, batch, instances }, config),
     labels: labelsOf(sources, config),
     properties: propertiesOf(manifest),
+    ...meaningOf(manifest),
   };
   return {
     spec,
@@ -117,6 +118,26 @@ function checkConfig(id: VersionId, config: TritonConfig): void {
     throw refused(`configuration: max_batch_size ${rowsMax}, expected 0 or more`);
   if (config.model_transaction_policy?.decoupled === true)
     throw refused('configuration: decoupled models are not supported');
+}
+
+/** What inputs and outputs mean, for the prediction log and for what is measured of it. */
+function meaningOf(manifest: Manifest | undefined): Pick<VersionSpec, 'features' | 'semantics' | 'profile'> {
+  const { features, semantics, profile } = manifest ?? {};
+  return {
+    ...(profile !== undefined && { profile }),
+    ...(features && {
+      features: features.map(({ name, input, column = 0, kind, weight = 1, critical: isCritical = false }) => {
+        return { name, input, column, kind, weight, isCritical };
+      }),
+    }),
+    ...(semantics && {
+      semantics: {
+        task: semantics.task,
+        score: semantics.score && { output: semantics.score.output, column: semantics.score.column ?? 0 },
+        threshold: semantics.threshold ?? 0.5,
+      },
+    }),
+  };
 }
 
 /** A label file speaks for its output; the manifest's labels for the outputs that it calls probabilities. */

@@ -40,6 +40,8 @@ export interface VersionRecord {
   triedRevision: string | undefined;
   tries: number;
   isWanted: boolean;
+  /** A route has it see copies of requests and nothing else: it answers by default only when somebody says so. */
+  isShadow: boolean;
   /** Its source still has it. */
   isListed: boolean;
   waiting: string | undefined;
@@ -85,6 +87,7 @@ export function newRecord(id: VersionId, isLazy: boolean, at: number): VersionRe
     triedRevision: undefined,
     tries: 0,
     isWanted: false,
+    isShadow: false,
     isListed: true,
     waiting: undefined,
   };
@@ -165,7 +168,8 @@ export function automaticChampion(model: ModelRecord): string | undefined {
   const records = sorted(model.versions.values()).filter(isServed);
   if (named !== undefined && servedIn(model, model.champion)) return model.champion;
   // What its source no longer has goes on answering until something newer does.
-  return (records.filter(({ isWanted, isListed }) => isWanted || !isListed).at(-1) ?? records.at(-1))?.id.version;
+  const eligible = records.filter(({ isShadow, isWanted, isListed }) => !isShadow && (isWanted || !isListed));
+  return (eligible.at(-1) ?? records.at(-1))?.id.version;
 }
 
 /** The version that should answer callers who name none. */
@@ -223,4 +227,8 @@ export function isNeeded(model: ModelRecord, { id, isWanted }: VersionRecord): b
   const { champion, labels, choice } = model;
   if (isWanted && !isHeld(model, version)) return true;
   return champion === version || choice.pins.includes(version) || Object.values(labels).includes(version);
+}
+
+export function withoutHold({ aliases, pins }: OperatorChoice): OperatorChoice {
+  return { aliases, pins };
 }

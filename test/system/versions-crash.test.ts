@@ -45,7 +45,12 @@ test('a version that crashes in service twice is quarantined, over restarts, unt
   const versions = { 1: addSub('INT32', ['batch', 'n']), 2: divInt() };
   const models = writeRepository(freshDirectory(context), { m: { versions: { 1: versions[1] } }, other: dense() });
   const start = () =>
-    startServer({ models, env: state.env, flags: ['--models-poll-ms', '300', '--models-keep-previous-ms', '1000'] });
+    startServer({
+      models,
+      env: state.env,
+      // The first crash within a minute would put the version back; here it is to crash once more.
+      flags: ['--models-poll-ms', '300', '--models-keep-previous-ms', '1000', '--models-guard-ms', '0'],
+    });
   let server = await start();
   context.after(() => server.kill('SIGKILL'));
 

@@ -12,7 +12,7 @@ import type { Stats } from 'node:fs';
 import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
 import { GatewayError } from '../../core/errors.js';
-import { isFilePath } from '../file-path.js';
+import { filesMax, isFilePath, isSignaturePath } from '../file-path.js';
 import { manifestFileName, parseManifest } from '../manifest.js';
 import {
   type Artifact,
@@ -43,7 +43,6 @@ interface SeenFile {
   readonly stats: Stats;
 }
 
-const filesMax = 10_000;
 const nestingMax = 32;
 const besideBytesMax = 1024 * 1024;
 const besideFilesMax = 16;
@@ -188,13 +187,12 @@ export class FolderSource implements Source {
     if (model === undefined || version === undefined)
       throw new GatewayError('NOT_FOUND', `'${modelName}' version ${versionText} is no longer in its folder`);
     const all = (await this.#files(model, version)).map(fileOf);
-    const isSignature = ({ path }: ArtifactFile) => path.endsWith('.sig') || path.endsWith('.sigstore.json');
     return {
       model: modelName,
       version: versionText,
       revision: (await this.#seen(model, version)).revision,
-      files: all.filter((file) => !isSignature(file)),
-      signatures: all.filter(isSignature),
+      files: all.filter(({ path }) => !isSignaturePath(path)),
+      signatures: all.filter(({ path }) => isSignaturePath(path)),
       config: await this.#config(model),
       facts: noFacts,
     };

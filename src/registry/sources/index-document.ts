@@ -12,13 +12,11 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { GatewayError } from '../../core/errors.js';
 import { isLabel, isModelName, isVersionText } from '../../core/model.js';
-import { isFilePath } from '../file-path.js';
+import { filesMax, isFilePath } from '../file-path.js';
 import { parseJson } from '../net/text.js';
 import { Refusal } from '../refusal.js';
 import { type Artifact, type ArtifactFile, noFacts, type SourceModel, type SourceVersion } from '../source.js';
 import { encoded } from './url-encoding.js';
-
-const filesMax = 10_000;
 
 const file = z.object({
   path: z.string(),

@@ -8,6 +8,7 @@
  * Must not know which versions are wanted.
  */
 import { GatewayError } from '../../core/errors.js';
+import { isSignaturePath } from '../file-path.js';
 import type { Artifact, ArtifactFile, VersionFacts } from '../source.js';
 import { parseTritonConfig } from '../triton-config.js';
 import { labelFilesOf } from '../version-spec.js';
@@ -35,7 +36,6 @@ export interface Artifacts {
 const smallBytesMax = 1024 * 1024;
 /** Other names are common among artifacts for other things: config.json is what tokenizers and transformers call theirs. */
 const configNames = ['config.pbtxt', 'config.yaml'];
-const isSignature = (path: string) => path.endsWith('.sig') || path.endsWith('.sigstore.json');
 
 export async function artifactOf(
   id: { name: string; version: string },
@@ -50,7 +50,7 @@ export async function artifactOf(
   const placed = await place.files(signal);
   if (placed.length === 0) throw new GatewayError('UNAVAILABLE', 'it has no artifacts (yet)');
   const reader = new SmallFiles(place, placed, signal);
-  const plain = placed.filter(({ path }) => !isSignature(path));
+  const plain = placed.filter(({ path }) => !isSignaturePath(path));
   const paths = plain.map(({ path }) => path);
   const modelFile = modelFileOf(paths, await reader.text('MLmodel'));
   const digests = digestsOf(version, paths);
@@ -65,7 +65,7 @@ export async function artifactOf(
     version: id.version,
     revision: revisionOf(version),
     files: plain.map(file),
-    signatures: placed.filter(({ path }) => isSignature(path)).map(file),
+    signatures: placed.filter(({ path }) => isSignaturePath(path)).map(file),
     config: await configOf(reader, modelFile),
     facts: await factsWithRun(version, api, signal),
   };

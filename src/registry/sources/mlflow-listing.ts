@@ -7,7 +7,7 @@
  * Must not know how a directory is asked for.
  */
 import { GatewayError } from '../../core/errors.js';
-import { isFilePath } from '../file-path.js';
+import { filesMax, isFilePath } from '../file-path.js';
 import { Refusal } from '../refusal.js';
 import type { PlacedFile } from './mlflow-place.js';
 
@@ -17,7 +17,6 @@ export interface ListedEntry {
   readonly file_size?: number | undefined;
 }
 
-const filesMax = 10_000;
 const directoriesMax = 1000;
 const depthMax = 16;
 

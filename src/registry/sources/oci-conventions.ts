@@ -11,7 +11,7 @@
  * Must not know requests or how a version is numbered.
  */
 import { GatewayError } from '../../core/errors.js';
-import { isFilePath } from '../file-path.js';
+import { isFilePath, isSignaturePath } from '../file-path.js';
 import { Refusal } from '../refusal.js';
 import type { ArtifactFile } from '../source.js';
 import type { Descriptor, OciManifest } from './oci-manifest.js';
@@ -72,7 +72,7 @@ export function layersOf(
     folded.add(path.toLowerCase());
     const place = { path, bytes: layer.size, sha256: layer.digest.slice('sha256:'.length), locator: locatorOf(layer) };
     if (form !== 'raw') files.push({ ...place, archive: form });
-    else if (isSignature(path)) signatures.push(place);
+    else if (isSignaturePath(path)) signatures.push(place);
     else files.push(place);
   }
   if (files.length === 0) throw refused(`none of its ${manifest.layers.length} layers is a file of a model`);
@@ -114,11 +114,6 @@ function pathOf(layer: Descriptor, form: Form): string {
 
 function nameOf({ annotations = {} }: Descriptor): string | undefined {
   return annotations[filepathKey] ?? annotations[titleKey];
-}
-
-/** Files that speak about the others, and so are not counted among them. */
-function isSignature(path: string): boolean {
-  return path.endsWith('.sig') || path.endsWith('.sigstore.json');
 }
 
 function compressed(layer: Descriptor, compression: string): GatewayError {

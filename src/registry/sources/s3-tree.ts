@@ -8,8 +8,8 @@
  */
 import { createHash } from 'node:crypto';
 import { isModelName, isVersionText } from '../../core/model.js';
+import { listNameOf } from '../listed-files.js';
 import { noFacts, type SourceModel, type SourceVersion } from '../source.js';
-import { listNameOf } from '../store/listed-files.js';
 import { shown } from './index-document.js';
 import type { S3Object } from './s3-bucket.js';
 

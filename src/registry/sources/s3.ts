@@ -10,13 +10,13 @@
  * Must not know the store or how signatures are verified.
  */
 import { GatewayError } from '../../core/errors.js';
-import { isFilePath } from '../file-path.js';
+import { isFilePath, isSignaturePath } from '../file-path.js';
+import { type FileList, listNameOf, parseList } from '../listed-files.js';
 import type { Answer } from '../net/http.js';
 import { openRange } from '../net/ranged.js';
 import { bytesOf, documentBytesMax, textOf } from '../net/text.js';
 import { Refusal } from '../refusal.js';
 import { type Artifact, type ArtifactFile, type Listing, noFacts, type Source } from '../source.js';
-import { type FileList, listNameOf, parseList } from '../store/listed-files.js';
 import { shown } from './index-document.js';
 import { IndexReader, type SerialMemory, type VerifyIndex } from './index-reader.js';
 import { prefixOf, S3Bucket, type S3BucketOptions } from './s3-bucket.js';
@@ -145,8 +145,8 @@ class S3Source implements Source {
     );
     return {
       ...{ model, version, revision: found.revision, facts: noFacts },
-      files: files.filter(({ path }) => !isSignature(path)),
-      signatures: files.filter(({ path }) => isSignature(path)),
+      files: files.filter(({ path }) => !isSignaturePath(path)),
+      signatures: files.filter(({ path }) => isSignaturePath(path)),
       config: await this.#config(entry, signal),
     };
   }
@@ -262,8 +262,4 @@ function fileOf({ path, bytes, etag }: TreeFile, url: URL, what: string): Artifa
   if (!isFilePath(path)) throw new Refusal('traversal', `${what}: '${shown(path)}' is not a path inside a version`);
   const place: Place = { url, etag };
   return { path, bytes, sha256: undefined, locator: place };
-}
-
-function isSignature(path: string): boolean {
-  return path.endsWith('.sig') || path.endsWith('.sigstore.json');
 }

@@ -7,14 +7,10 @@
  * Must not know the disk.
  */
 import { createHash } from 'node:crypto';
+import { isSignaturePath } from '../file-path.js';
 
 /** The file that the store itself adds to a version; no version may bring one. */
 export const recordFileName = 'store-record.json';
-
-/** A file that says something about the version and is no part of it. */
-export function isSignaturePath(path: string): boolean {
-  return path.endsWith('.sig') || path.endsWith('.sigstore.json');
-}
 
 /** @returns lower-case hex; the order of `files` does not matter */
 export function versionDigest(files: readonly { readonly path: string; readonly sha256: string }[]): string {

@@ -1,6 +1,6 @@
 /**
- * What the registry remembers from one start to the next, beside the quarantine: the last good aliases, versions that an
- * operator holds a model at, the highest serial of each index, and the first digest of every version seen.
+ * What the store and its sources remember from one start to the next, beside the quarantine: the highest serial of each index,
+ * and the first digest of every version seen.
  *
  * Must not know when any of it changes.
  */
@@ -8,19 +8,8 @@ import { z } from 'zod';
 import { keyOf, type Offer } from './paths.js';
 import { StateDocument, type StateFolder } from './state.js';
 
-const aliasesSchema = z.record(
-  z.string(),
-  z.record(z.string(), z.object({ version: z.string(), source: z.string(), since: z.number() })),
-);
-const pinsSchema = z.record(z.string(), z.object({ version: z.string(), by: z.string(), since: z.number() }));
 const serialsSchema = z.record(z.string(), z.int().min(0));
 const digestsSchema = z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/));
-
-/** Where an alias pointed when it last pointed to something that could be served. `source` is empty when an operator set it. */
-export type AliasTarget = Readonly<z.infer<typeof aliasesSchema>[string][string]>;
-
-/** The version that an operator holds a model at. */
-export type Pin = Readonly<z.infer<typeof pinsSchema>[string]>;
 
 /** First digests kept; each is about 110 bytes. The oldest are forgotten. */
 const digestsMax = 50_000;
@@ -37,20 +26,8 @@ class Entries<T> {
     return Object.hasOwn(this.#document.value, name) ? this.#document.value[name] : undefined;
   }
 
-  all(): readonly (readonly [name: string, value: T])[] {
-    return Object.entries(this.#document.value);
-  }
-
   set(name: string, value: T): Promise<void> {
     return this.#document.change((entries) => ({ ...entries, [name]: value }));
-  }
-
-  remove(name: string): Promise<void> {
-    return this.#document.change((entries) => {
-      if (!Object.hasOwn(entries, name)) return entries;
-      const { [name]: _removed, ...rest } = entries;
-      return rest;
-    });
   }
 
   /** Adds those that are not there yet; at `max` the oldest go. */
@@ -61,31 +38,6 @@ class Entries<T> {
       return Object.fromEntries([...Object.entries(entries), ...fresh].slice(-max));
     });
   }
-}
-
-/** Of all models: for each, its aliases. */
-export class Aliases {
-  readonly #models: Entries<Record<string, AliasTarget>>;
-
-  private constructor(models: Entries<Record<string, AliasTarget>>) {
-    this.#models = models;
-  }
-
-  static async open(state: StateFolder): Promise<Aliases> {
-    return new Aliases(new Entries(await StateDocument.open(state, 'aliases', aliasesSchema, {})));
-  }
-
-  of(model: string): ReadonlyMap<string, AliasTarget> {
-    return new Map(Object.entries(this.#models.get(model) ?? {}));
-  }
-
-  set(model: string, aliases: ReadonlyMap<string, AliasTarget>): Promise<void> {
-    return aliases.size === 0 ? this.#models.remove(model) : this.#models.set(model, Object.fromEntries(aliases));
-  }
-}
-
-export async function openPins(state: StateFolder): Promise<Entries<Pin>> {
-  return new Entries<Pin>(await StateDocument.open(state, 'pins', pinsSchema, {}));
 }
 
 /** The highest serial accepted of the index of each source. */

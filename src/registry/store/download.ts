@@ -11,10 +11,10 @@
  * Must not know versions or the network.
  */
 import { GatewayError } from '../../core/errors.js';
+import { checkFile, type ListedFile } from '../listed-files.js';
 import { Refusal } from '../refusal.js';
 import type { FileStream } from '../source.js';
 import { onDisk } from './disk.js';
-import { checkFile, type ListedFile } from './listed-files.js';
 import { Part } from './part.js';
 import type { StoredFile } from './record.js';
 import { type Tally, tooLarge } from './tally.js';

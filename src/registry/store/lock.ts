@@ -99,7 +99,10 @@ async function isLinked(own: string, path: string): Promise<boolean> {
 }
 
 function inUse(path: string, by: string): GatewayError {
-  return new GatewayError('FAILED_PRECONDITION', `the store is in use ${by} (${path})`);
+  return new GatewayError(
+    'FAILED_PRECONDITION',
+    `the store is in use ${by} (${path}): stop that, or give this one a store of its own with --registry-store-path`,
+  );
 }
 
 function parsed(text: string): Owner | undefined {

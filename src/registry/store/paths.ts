@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { GatewayError } from '../../core/errors.js';
 import { isModelName, isVersionText } from '../../core/model.js';
-import { isFilePath } from '../file-path.js';
+import { filesMax, isFilePath } from '../file-path.js';
 import { Refusal } from '../refusal.js';
 import { recordFileName } from './digest.js';
 
@@ -21,8 +21,6 @@ export interface Offer {
   readonly model: string;
   readonly version: string;
 }
-
-export const filesMax = 10_000;
 
 /** One text for it; none of the names may hold a slash. */
 export function keyOf({ source, model, version }: Offer): string {

@@ -10,11 +10,11 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GatewayError } from '../../core/errors.js';
+import { checkFile, checkFileSet, type FileList, listBytesMax, listNameOf, parseList } from '../listed-files.js';
 import type { Artifact } from '../source.js';
 import { versionDigest } from './digest.js';
 import { onDisk } from './disk.js';
 import type { Incoming } from './incoming.js';
-import { checkFile, checkFileSet, type FileList, listBytesMax, listNameOf, parseList } from './listed-files.js';
 import { checkFilePaths } from './paths.js';
 import type { SignatureFile } from './pull-hooks.js';
 import type { SignatureVerdict, StoredFile } from './record.js';

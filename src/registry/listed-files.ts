@@ -3,16 +3,20 @@
  *
  * Must not know the disk or where files come from.
  */
-import { GatewayError } from '../../core/errors.js';
-import { isFilePath } from '../file-path.js';
-import { manifestFileName, parseManifest } from '../manifest.js';
-import { Refusal } from '../refusal.js';
-import { isSignaturePath } from './digest.js';
-import { filesMax } from './paths.js';
-import type { StoredFile } from './record.js';
+import { GatewayError } from '../core/errors.js';
+import { filesMax, isFilePath, isSignaturePath } from './file-path.js';
+import { manifestFileName, parseManifest } from './manifest.js';
+import { Refusal } from './refusal.js';
 
 const sumsFileName = 'SHA256SUMS';
 export const listBytesMax = 4 * 1024 * 1024;
+
+/** A file as it came. */
+interface FoundFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
 
 export interface ListedFile {
   readonly bytes: number | undefined;
@@ -73,7 +77,7 @@ export function checkFileSet(list: FileList, paths: readonly string[], subject: 
 }
 
 /** @throws Refusal `digest_mismatch` naming the file, what was expected and what came */
-export function checkFile(file: StoredFile, expected: Partial<ListedFile> | undefined, subject: string): void {
+export function checkFile(file: FoundFile, expected: Partial<ListedFile> | undefined, subject: string): void {
   if (expected?.bytes !== undefined && expected.bytes !== file.bytes) {
     throw mismatch(subject, file.path, `${expected.bytes} bytes`, `${file.bytes}`);
   }

@@ -1,0 +1,168 @@
+/**
+ * Which versions answer: chosen from the records, written down, sent to all processes as one table, and remembered for the
+ * next start.
+ *
+ *   records ─ choose ─▶ champion, labels ─ publish ─▶ record (on disk) ─▶ table ─▶ remember
+ *
+ * A change that cannot be written down does not happen. Tables go out in the order in which they were made.
+ *
+ * Must not know how a version is brought, or why a choice was made.
+ */
+import type { VersionSpec } from '../core/model.js';
+import type { Route, RouteTable } from '../core/route.js';
+import type { Records } from './records.js';
+import type { RegistryOptions, Remembered } from './registry-options.js';
+import { championOf, isServed, labelsOf, type ModelRecord, routeOf, type VersionRecord } from './versions.js';
+
+type AnswersOptions = Pick<
+  RegistryOptions,
+  'policy' | 'publish' | 'record' | 'remember' | 'remembered' | 'breaches' | 'withheld' | 'readiness'
+>;
+
+interface Answer {
+  readonly version: string | undefined;
+  readonly previous: string | undefined;
+  readonly spec: VersionSpec | undefined;
+}
+
+export class Answers {
+  readonly #records: Records;
+  readonly #options: AnswersOptions;
+  /** What was published last, by model. */
+  readonly #answering = new Map<string, Answer>();
+  /** The route that was sent last, by model. */
+  readonly #sent = new Map<string, string>();
+  #generation = 0;
+  #degraded = '';
+  #published: Promise<void> = Promise.resolve();
+
+  constructor(records: Records, options: AnswersOptions) {
+    this.#records = records;
+    this.#options = options;
+  }
+
+  /**
+   * Who answers callers that name no version.
+   * @param decided what an operator dealt with: nothing; what differs in inputs and outputs; or all that could be objected
+   */
+  choose(model: ModelRecord, decided: 'nothing' | 'contract' | 'all' = 'nothing'): void {
+    const next = model.isUnloaded ? undefined : championOf(model);
+    const to = model.versions.get(next ?? '');
+    if (to !== undefined && next !== model.champion && decided !== 'all') {
+      const objection = (decided === 'nothing' ? this.#breach(model, to) : '') || this.#withheld(model, to);
+      if (objection !== '') {
+        to.reason = `not the default, because it ${objection}`;
+        model.labels = labelsOf(model);
+        return;
+      }
+    }
+    if (next !== undefined && model.champion !== undefined && next !== model.champion) model.previous = model.champion;
+    model.champion = next;
+    model.labels = labelsOf(model);
+  }
+
+  #breach({ champion, versions }: ModelRecord, to: VersionRecord): string {
+    const from = versions.get(champion ?? '');
+    if (from?.spec === undefined || to.spec === undefined || !isServed(from)) return '';
+    const breaches = this.#options.breaches(from.spec, to.spec);
+    return breaches.length === 0 ? '' : `differs from ${from.id.version}: ${breaches.join('; ')}`;
+  }
+
+  /** What answered before may always answer again. */
+  #withheld({ previous }: ModelRecord, { id, spec }: VersionRecord): string {
+    return id.version === previous ? '' : this.#options.withheld(id, spec, undefined, 'champion');
+  }
+
+  /** Whether the processes have another route of this model than what is known now. */
+  isStale(model: ModelRecord): boolean {
+    return JSON.stringify(routeOf(model)) !== this.#sent.get(model.name);
+  }
+
+  /** By which content the version that answers was published; undefined = it was not opened then. */
+  publishedSpecOf(model: string): VersionSpec | undefined {
+    return this.#answering.get(model)?.spec;
+  }
+
+  /** Sends the table of what is known now to all processes. */
+  publish(reason: string): Promise<void> {
+    const result = this.#published.then(() => this.#sendTable(reason));
+    this.#published = result.catch(() => {});
+    return result;
+  }
+
+  /** Sources that do not answer; empty = all do. Told with every table. */
+  async degrade(reason: string): Promise<void> {
+    if (reason === this.#degraded) return;
+    this.#degraded = reason;
+    await this.publish('degraded');
+  }
+
+  remember(): Promise<void> {
+    const kept: Record<string, Remembered[string]> = { ...this.#options.remembered };
+    for (const { name, champion, previous, labels, choice } of this.#records.models())
+      kept[name] = { champion, previous, labels, choice };
+    return this.#options.remember(kept);
+  }
+
+  async #sendTable(reason: string): Promise<void> {
+    const changed = [...this.#records.models()].filter((model) => {
+      const last = this.#answering.get(model.name);
+      const { spec } = answerOf(model);
+      return last?.version !== model.champion || (last?.spec !== spec && spec !== undefined);
+    });
+    this.#generation++;
+    await Promise.all(changed.map((model) => this.#writeDown(model, reason)));
+    await this.#options.publish(this.#table());
+    for (const model of changed) this.#answering.set(model.name, answerOf(model));
+    if (changed.length > 0) await this.remember();
+  }
+
+  async #writeDown(model: ModelRecord, reason: string): Promise<void> {
+    const last = this.#answering.get(model.name);
+    const { version, spec } = answerOf(model);
+    try {
+      await this.#options.record({
+        model: model.name,
+        version,
+        previous: last?.version,
+        spec,
+        generation: this.#generation,
+        reason,
+      });
+    } catch (error) {
+      model.champion = last?.version;
+      model.previous = last?.previous;
+      model.labels = labelsOf(model);
+      throw error;
+    }
+  }
+
+  #table(): RouteTable {
+    const routes: Record<string, Route> = {};
+    for (const model of this.#records.models()) {
+      const route = routeOf(model);
+      routes[model.name] = route;
+      this.#sent.set(model.name, JSON.stringify(route));
+    }
+    const missing = this.#missing();
+    const isReady = missing.length === 0;
+    const reason = isReady ? this.#degraded : `no ready version of ${missing.slice(0, 5).join(', ')}`;
+    return { generation: this.#generation, routes, isReady, reason, isDegraded: this.#degraded !== '' };
+  }
+
+  /** Models that keep the server from being ready. */
+  #missing(): string[] {
+    const { policy } = this.#options;
+    const readiness = this.#options.readiness();
+    if (readiness === 'all' && policy === 'explicit') return [];
+    const names = readiness === 'all' ? [...this.#records.names()] : readiness;
+    return names.filter((name) => {
+      const model = this.#records.find(name);
+      return model === undefined || (!model.isUnloaded && ![...model.versions.values()].some(isServed));
+    });
+  }
+}
+
+function answerOf({ champion, previous, versions }: ModelRecord): Answer {
+  return { version: champion, previous, spec: versions.get(champion ?? '')?.spec };
+}

@@ -1,0 +1,97 @@
+/**
+ * What the registry is given and what it tells: functions for all that it does not do itself, and the values that pass through
+ * them.
+ *
+ * Must not know how any of it is done.
+ */
+import type { VersionId, VersionSpec } from '../core/model.js';
+import type { RouteTable } from '../core/route.js';
+import type { OfferedModel } from './catalogue.js';
+import type { OperatorChoice, RegistryState } from './versions.js';
+
+export type LoadPolicy = 'eager' | 'lazy' | 'explicit';
+
+export interface StateChange {
+  readonly id: VersionId;
+  readonly from: RegistryState;
+  readonly to: RegistryState;
+  readonly reason: string;
+  readonly tookMs: number;
+}
+
+/** A change of the version that answers by default. */
+export interface Publication {
+  readonly model: string;
+  readonly version: string | undefined;
+  readonly previous: string | undefined;
+  readonly spec: VersionSpec | undefined;
+  readonly generation: number;
+  readonly reason: string;
+}
+
+/** What survives a restart, by model. */
+export type Remembered = Readonly<
+  Record<
+    string,
+    {
+      readonly champion?: string | undefined;
+      readonly previous?: string | undefined;
+      readonly labels: Readonly<Record<string, string>>;
+      readonly choice: OperatorChoice;
+    }
+  >
+>;
+
+/** How a version is to be brought. */
+export interface Bringing {
+  /** JSON text of a model configuration to use instead of the model's own. */
+  readonly config: string | undefined;
+  /** What the store has of the version must not stand in for what its source offers now. */
+  readonly isExact?: boolean;
+  /** Called when the bytes are there. */
+  readonly onStored: () => void;
+}
+
+export interface RegistryOptions {
+  readonly policy: LoadPolicy;
+  /** What the sources offer now. */
+  readonly list: () => readonly OfferedModel[];
+  /** One model, after its source was asked anew; undefined when no source has it. */
+  readonly look: (model: string) => Promise<OfferedModel | undefined>;
+  /**
+   * Brings a version into the store, reads and tries it.
+   * @throws GatewayError with the reason why it is refused
+   */
+  readonly admit: (id: VersionId, how: Bringing) => Promise<VersionSpec>;
+  readonly open: (spec: VersionSpec) => Promise<void>;
+  readonly drain: (id: VersionId) => Promise<void>;
+  readonly publish: (table: RouteTable) => Promise<void>;
+  /** Writes a change of what answers down; when that fails, the change does not happen. */
+  readonly record: (publication: Publication) => Promise<void>;
+  readonly remember: (remembered: Remembered) => Promise<void>;
+  readonly remembered: Remembered;
+  /** Why `next` must not take the place of `old` by itself; empty = it may. */
+  readonly breaches: (old: VersionSpec, next: VersionSpec) => readonly string[];
+  /**
+   * Why a version must not answer by default yet, asked for by `requester` (undefined = its source did); empty = it may.
+   * @param action `breaking` = in spite of other inputs or outputs
+   */
+  readonly withheld: (
+    id: VersionId,
+    spec: VersionSpec | undefined,
+    requester: string | undefined,
+    action: 'champion' | 'breaking',
+  ) => string;
+  readonly observe: (change: StateChange) => void;
+  /** What was to be done by itself, for which nobody waits, and has failed. */
+  readonly report: (what: string, error: unknown) => void;
+  readonly now: () => number;
+  readonly lazy: { readonly openMax: number; readonly bytesMax: number };
+  /** How often a load that failed is tried again by itself, later each time. */
+  readonly retriesMax: number;
+  readonly retryMs: number;
+  /** How long a version stays open after another took its place. */
+  readonly keepPreviousMs: () => number;
+  /** Models that must have a ready version for the server to be ready; `all` = every one the sources offer. */
+  readonly readiness: () => 'all' | readonly string[];
+}

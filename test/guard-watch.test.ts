@@ -1,0 +1,128 @@
+/** The watch after a swap: what is compared with what, over processes that come and go, and what follows. Time is given. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GuardWatch, type Swap } from '../src/control/guard-watch.js';
+import { TrafficHistory } from '../src/control/traffic-history.js';
+import type { Family, Series } from '../src/core/series.js';
+import type { GuardVerdict } from '../src/monitor/guard.js';
+
+/** What one process tells: by version of model m, how many requests it answered and how many of them failed. */
+function told(counts: Readonly<Record<string, readonly [requests: number, faults: number]>>): Family[] {
+  const series: Series[] = Object.entries(counts).flatMap(([version, [requests, faults]]) => [
+    { labels: { model: 'm', version, code: 'OK' }, value: requests - faults },
+    { labels: { model: 'm', version, code: 'INTERNAL' }, value: faults },
+  ]);
+  return [{ name: 'sluice_requests_total', help: '', type: 'counter', series }];
+}
+
+function watchOf(watchMs = 60_000) {
+  const clock = { ms: 0 };
+  const backs: { swap: Swap; verdict: GuardVerdict }[] = [];
+  const watch = new GuardWatch({
+    watchMs,
+    putBack: async (swap, verdict) => void backs.push({ swap, verdict }),
+    report: () => {},
+    now: () => clock.ms,
+  });
+  return { watch, backs, clock };
+}
+
+const swap = { model: 'm', version: '2', previous: '1' };
+
+test('a version that fails is put back once, with what both answered in a minute', () => {
+  const { watch, backs, clock } = watchOf();
+  watch.put('a', told({ 1: [500, 400] }));
+  for (clock.ms = 10_000; clock.ms <= 120_000; clock.ms += 10_000)
+    watch.put('a', told({ 1: [500 + clock.ms / 1000, 400] }));
+  watch.swapped(swap);
+  clock.ms += 1000;
+  watch.put('a', told({ 1: [620, 400], 2: [49, 49] }));
+  assert.equal(backs.length, 0, 'fewer than 50 requests prove nothing');
+  watch.put('a', told({ 1: [620, 400], 2: [60, 60] }));
+  watch.put('a', told({ 1: [620, 400], 2: [70, 70] }));
+  assert.equal(backs.length, 1);
+  const { verdict } = backs[0]!;
+  assert.deepEqual(verdict.reasons, ['errors']);
+  assert.equal(verdict.numbers.requests, 60);
+  assert.equal(verdict.numbers.reference_faults, 0, 'what failed before the last minute is long ago');
+  assert.ok(verdict.numbers.reference_requests >= 50 && verdict.numbers.reference_requests <= 70);
+});
+
+test('the processes count together, and what one counted that has ended is not lost', () => {
+  const { watch, backs } = watchOf();
+  watch.put('a', told({ 1: [100, 0] }));
+  watch.swapped(swap);
+  watch.put('a', told({ 1: [100, 0], 2: [30, 30] }));
+  watch.end('a');
+  assert.equal(backs.length, 0);
+  watch.put('b', told({ 2: [30, 30] }));
+  assert.equal(backs[0]!.verdict.numbers.requests, 60);
+});
+
+test('what a version answered before it took over is not held against it', () => {
+  const { watch, backs } = watchOf();
+  watch.put('a', told({ 1: [100, 0], 2: [1000, 900] }));
+  watch.swapped(swap);
+  watch.put('a', told({ 1: [100, 0], 2: [1100, 900] }));
+  assert.equal(backs.length, 0);
+});
+
+test('a blamed crash puts a version back without a request; one of another version does not', () => {
+  const { watch, backs } = watchOf();
+  watch.swapped(swap);
+  watch.blamed({ model: 'm', version: '1' }, 'crashed');
+  watch.blamed({ model: 'x', version: '2' }, 'crashed');
+  assert.equal(backs.length, 0);
+  watch.blamed({ model: 'm', version: '2' }, 'crashed');
+  assert.deepEqual(backs[0]!.verdict.reasons, ['crashed']);
+});
+
+test('after its time, after another decision, and when it is switched off, nothing is put back', () => {
+  const late = ({ clock }: ReturnType<typeof watchOf>) => {
+    clock.ms += 60_001;
+  };
+  const decided = ({ watch }: ReturnType<typeof watchOf>) => watch.forget('m');
+  for (const [watchMs, act] of [
+    [60_000, late],
+    [60_000, decided],
+    [0, () => {}],
+  ] as const) {
+    const set = watchOf(watchMs);
+    set.watch.swapped(swap);
+    act(set);
+    set.watch.put('a', told({ 2: [100, 100] }));
+    set.watch.blamed({ model: 'm', version: '2' }, 'hung');
+    assert.deepEqual(set.backs, []);
+  }
+});
+
+test('what cannot be put back is reported', async () => {
+  const reported: string[] = [];
+  const watch = new GuardWatch({
+    watchMs: 60_000,
+    putBack: async () => {
+      throw new Error('the disk is full');
+    },
+    report: (what, error) => void reported.push(`${what}: ${(error as Error).message}`),
+    now: () => 0,
+  });
+  watch.swapped(swap);
+  watch.blamed({ model: 'm', version: '2' }, 'crashed');
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(reported, ['put m@2 back: the disk is full']);
+});
+
+test('the last minute is all there was while control is younger, and begins again when a version was closed', () => {
+  const clock = { ms: 0 };
+  const history = new TrafficHistory(() => clock.ms);
+  const id = { model: 'm', version: '1' };
+  history.put('a', told({ 1: [10, 1] }));
+  clock.ms = 20_000;
+  history.put('a', told({ 1: [30, 2] }));
+  assert.deepEqual([history.lastMinuteOf(id).requests, history.lastMinuteOf(id).faults], [30, 2]);
+  clock.ms = 80_000;
+  history.put('a', told({ 1: [100, 2] }));
+  assert.equal(history.lastMinuteOf(id).requests, 70);
+  history.put('a', told({ 1: [5, 0] }));
+  assert.equal(history.lastMinuteOf(id).requests, 5);
+});
