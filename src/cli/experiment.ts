@@ -1,22 +1,37 @@
 /**
- * The read-out of an experiment as text: variants, then each comparison with the control.
+ * The read-out of an experiment as text: the sizes of the arms, variants, each comparison with the control, advice.
  *
  * Must not know how it was computed.
  */
 import type { ComparisonReadOut, ExperimentReadOut } from '../monitor/experiment.js';
 import { harmless, table } from './text.js';
 
-export function renderExperiment(readOut: ExperimentReadOut): string {
+export interface ShownExperiment extends ExperimentReadOut {
+  readonly model?: string;
+  readonly advice?: string;
+}
+
+/** A line for each. */
+export function experimentsText({ experiments }: { readonly experiments: readonly ShownExperiment[] }): string {
+  if (experiments.length === 0) return 'no route has variants\n';
+  const rows = experiments.map(({ experiment, model = '', phase, srm, advice = '' }) => {
+    const keys = Object.entries(srm.keys).map(([variant, count]) => `${variant} ${count}`);
+    return [experiment, model, String(phase), keys.join(', '), advice];
+  });
+  return table([['EXPERIMENT', 'ROUTE', 'PHASE', 'KEYS', 'ADVICE'], ...rows]);
+}
+
+export function renderExperiment(readOut: ShownExperiment): string {
   const { experiment, phase, srm } = readOut;
   const head = `${harmless(experiment)}, phase ${phase}\n`;
   const keys = Object.entries(srm.keys).map(([variant, count]) => `${harmless(variant)} ${count}`);
-  const ratio = `sample ratio: ${keys.join(', ')} (p ${number(srm.p_seq)})`;
+  const ratio = `sample ratio: ${keys.join(', ')} (p ${numberText(srm.p_seq)})`;
   if (srm.is_mismatch) {
     return `${head}${ratio}: NOT what the weights promise; results are withheld until a new phase\n`;
   }
   const capped =
     readOut.keys_over_cap > 0 ? `${readOut.keys_over_cap} reports of keys beyond the limit not analysed\n` : '';
-  return `${head}${ratio}\n${capped}\n${variantsText(readOut)}\n${comparisonsText(readOut.comparisons)}`;
+  return `${head}${ratio}\n${capped}\n${variantsText(readOut)}\n${comparisonsText(readOut.comparisons)}${readOut.advice === undefined ? '' : `\n${harmless(readOut.advice)}\n`}`;
 }
 
 function variantsText({ variants }: ExperimentReadOut): string {
@@ -27,7 +42,7 @@ function variantsText({ variants }: ExperimentReadOut): string {
     String(one.weight),
     String(one.requests),
     String(one.keys),
-    ...one.metrics.map(({ mean }) => number(mean)),
+    ...one.metrics.map(({ mean }) => numberText(mean)),
   ]);
   return table([
     ['VARIANT', 'VERSION', 'WEIGHT', 'REQUESTS', 'KEYS', ...metrics.map((name) => name.toUpperCase())],
@@ -40,17 +55,17 @@ function comparisonsText(comparisons: readonly ComparisonReadOut[]): string {
   const rows = comparisons.map((one) => [
     one.variant,
     one.metric,
-    number(one.control_mean),
-    number(one.mean),
-    number(one.difference),
-    one.interval === null ? '-' : `${number(one.interval.low)} … ${number(one.interval.high)}`,
-    number(one.p_always_valid),
+    numberText(one.control_mean),
+    numberText(one.mean),
+    numberText(one.difference),
+    one.interval === null ? '-' : `${numberText(one.interval.low)} … ${numberText(one.interval.high)}`,
+    numberText(one.p_always_valid),
     one.verdict,
   ]);
   return table([['VARIANT', 'METRIC', 'CONTROL', 'VALUE', 'DIFFERENCE', 'INTERVAL', 'P', 'VERDICT'], ...rows]);
 }
 
-function number(value: number | null): string {
+export function numberText(value: number | null): string {
   if (value === null) return '-';
   return value === 0 || Math.abs(value) >= 1e-4 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
 }

@@ -65,6 +65,20 @@ function checkNames(route: RouteConfig, names: readonly string[], context: Conte
   if (route.canary.variant === route.default) {
     complain(context, ['canary', 'variant'], 'another variant than the default');
   }
+  if (route.default !== undefined) checkAlone(route, [route.default, route.canary.variant], context);
+}
+
+/** A canary has its route to itself: two variants, which share whatever is targeted. */
+function checkAlone({ variants, targeting }: RouteConfig, pair: readonly [string, string], context: Context): void {
+  if (pair.some((name) => variants[name] === undefined)) return;
+  for (const [name, { weight }] of Object.entries(variants)) {
+    if (weight > 0 && !pair.includes(name))
+      complain(context, ['variants', name, 'weight'], 'weight 0, because a canary compares two variants alone');
+  }
+  for (const [at, { variants: chosen = pair }] of targeting.entries()) {
+    if (pair.some((name) => !chosen.includes(name)))
+      complain(context, ['targeting', at, 'variants'], `both variants of the canary: ${pair.join(', ')}`);
+  }
 }
 
 function checkShadows({ shadows }: RouteConfig, context: Context): void {

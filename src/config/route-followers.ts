@@ -40,6 +40,8 @@ export const shadow = z
     max_concurrency: integer(1, 1024, 'a count').default(32),
     max_queue_size: integer(0, 100_000, 'a count').default(64),
     timeout: duration(1).optional(),
+    /** The p99 of the event loop's recent delays beyond which copies are not run. */
+    max_loop_lag: duration(1).default(20),
     compare: compare.default(compare.parse({})),
   })
   .refine(isTarget, expecting('version, alias or model, and not both version and alias'));

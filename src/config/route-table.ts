@@ -7,6 +7,7 @@
  * Must not know how a table travels.
  */
 import type { Experiment, Route, Variant } from '../core/route.js';
+import { planOf, type ShadowPlan } from '../core/shadow-plan.js';
 import { experimentNameOf, layerSaltOf } from './route-agreement.js';
 import { conditionOf, placeOf } from './route-place.js';
 import type { Config } from './schema.js';
@@ -18,7 +19,7 @@ type ConfiguredRoute = Config['routes'][string];
 export type Target = Pick<ConfiguredRoute['variants'][string], 'model' | 'version' | 'alias'>;
 
 /**
- * The routes of a table with their experiments.
+ * The routes of a table with their experiments and shadows.
  * @param phaseOf the number of a model's present phase, 1 = the first
  */
 export function tableRoutes(configured: Config['routes'], routes: Routes, phaseOf: (model: string) => number): Routes {
@@ -27,8 +28,10 @@ export function tableRoutes(configured: Config['routes'], routes: Routes, phaseO
   const result: Record<string, Route> = { ...routes };
   for (const model of models) {
     const route = Object.hasOwn(routes, model) ? routes[model] : undefined;
-    const experiment = route && experimentOf(model, configured[model]!, { routes, phase: phaseOf(model) });
-    if (experiment !== undefined) result[model] = { ...route!, experiment };
+    if (route === undefined) continue;
+    const experiment = experimentOf(model, configured[model]!, { routes, phase: phaseOf(model) });
+    const shadows = shadowsOf(model, configured[model]!, routes);
+    result[model] = { ...route, ...(experiment && { experiment }), ...(shadows.length > 0 && { shadows }) };
   }
   return result;
 }
@@ -77,6 +80,37 @@ function variantOf(
   const target = route.variants[name]!;
   const version = versionOf(model, target, routes) ?? '';
   return { name, model: target.model ?? model, version, weight: target.weight };
+}
+
+/** Shadows whose version is there; the others see nothing until it is. */
+function shadowsOf(route: string, { shadows }: ConfiguredRoute, routes: Routes): ShadowPlan[] {
+  return shadows.flatMap((shadow) => {
+    const version = versionOf(route, shadow, routes);
+    if (version === undefined) return [];
+    const { name, percent, sample_salt, when, max_concurrency, max_queue_size, timeout, max_loop_lag, compare } =
+      shadow;
+    const { output, outputs, rule, probabilities, absolute, relative, top_k } = compare;
+    return planOf({
+      route,
+      name,
+      version: { model: shadow.model ?? route, version },
+      share: percent / 100,
+      sampleSalt: sample_salt ?? name,
+      when,
+      inFlightMax: max_concurrency,
+      queueMax: max_queue_size,
+      timeoutMs: timeout ?? 0,
+      loopLagMsMax: max_loop_lag,
+      compare: {
+        outputs: output === undefined ? outputs : [output],
+        rule,
+        isProbabilities: probabilities,
+        absolute,
+        relative,
+        topK: top_k,
+      },
+    });
+  });
 }
 
 /** The version that is meant now; undefined when there is none. */

@@ -1,7 +1,7 @@
 /**
- * PART OF THE ROOT: what the configuration says of routes, put into the tables that the registry makes.
+ * PART OF THE ROOT: what is said of routes, put into the tables that the registry makes.
  *
- *   registry ─ table ─▶ + experiments, each with the number of its phase ─▶ processes
+ *   file ─▶ changes made while serving ─▶ weights of canaries ─▶ experiments, each with the number of its phase ─▶ table
  *
  * A phase begins whenever versions, weights, coverage or targeting change; its number is on the disk before the table is sent,
  * so that numbers of one phase are never counted under another, also over a restart.
@@ -12,42 +12,112 @@ import { z } from 'zod';
 import { type RouteProblem, routeProblems } from '../config/route-problems.js';
 import { experimentOf, phaseText, tableRoutes } from '../config/route-table.js';
 import type { Config } from '../config/schema.js';
-import type { Route, RouteTable } from '../core/route.js';
+import type { Experiment, Route, RouteTable } from '../core/route.js';
 import type { OfferedModel } from '../registry/catalogue.js';
 import { StateDocument, type StateFolder } from '../registry/store/state.js';
+import type { ArmsSeen } from './arms-seen.js';
+import type { Canaries } from './canaries.js';
+import type { CanaryBook } from './canary-book.js';
+import { policyOf, withCanary } from './canary-run.js';
+import type { RouteChanges } from './route-changes.js';
 
 type Phases = Readonly<Record<string, { readonly text: string; readonly phase: number }>>;
 
 const phases: z.ZodType<Phases> = z.record(z.string(), z.object({ text: z.string(), phase: z.int().min(1) }));
 
-export class Routes {
-  readonly #document: StateDocument<Phases>;
-  readonly #config: () => Config;
+export interface RoutesOptions {
+  readonly changes: RouteChanges;
+  readonly canaries: Canaries;
+  readonly book: CanaryBook;
+  readonly seen: ArmsSeen;
+  /** From which duration on a request of this experiment is slow. */
+  readonly slowMs: (model: string, experiment: string) => number | undefined;
+}
 
-  private constructor(document: StateDocument<Phases>, config: () => Config) {
+export class Routes {
+  readonly #options: RoutesOptions;
+  readonly #document: StateDocument<Phases>;
+
+  private constructor(options: RoutesOptions, document: StateDocument<Phases>) {
+    this.#options = options;
     this.#document = document;
-    this.#config = config;
   }
 
-  static async open(state: StateFolder, config: () => Config): Promise<Routes> {
-    return new Routes(await StateDocument.open<Phases>(state, 'phases', phases, {}), config);
+  static async open(state: StateFolder, options: RoutesOptions): Promise<Routes> {
+    return new Routes(options, await StateDocument.open<Phases>(state, 'phases', phases, {}));
+  }
+
+  /** Of the experiment that a model has or had last; 0 = none. */
+  readonly phaseOf = (model: string): number => this.#document.value[model]?.phase ?? 0;
+
+  /** Routes with the weights by which requests are split. */
+  weighted(): Config['routes'] {
+    const { changes, book } = this.#options;
+    const routes = Object.entries(changes.inForce());
+    return Object.fromEntries(routes.map(([model, route]) => [model, withCanary(route, book.runOf(model))]));
   }
 
   /** The table with its experiments. @throws when a new phase cannot be written down */
   async with(table: RouteTable): Promise<RouteTable> {
-    const { routes } = this.#config();
+    const { changes, canaries } = this.#options;
+    await changes.settle();
+    await canaries.settle(table.routes, this.phaseOf);
+    const routes = this.weighted();
+    await this.#beginPhases(routes, table.routes);
+    const split = tableRoutes(routes, table.routes, this.phaseOf);
+    const finished = Object.fromEntries(
+      Object.entries(split).map(([model, route]) => [model, this.#watched(route, routes[model])]),
+    );
+    this.#follow(routes, finished);
+    return { ...table, routes: finished };
+  }
+
+  async #beginPhases(routes: Config['routes'], known: RouteTable['routes']): Promise<void> {
+    const { book } = this.#options;
     const begun: Record<string, Phases[string]> = {};
     for (const [model, route] of Object.entries(routes)) {
-      const experiment = experimentOf(model, route, { routes: table.routes, phase: 1 });
-      if (experiment === undefined || !Object.hasOwn(table.routes, model)) continue;
+      const experiment = experimentOf(model, route, { routes: known, phase: 1 });
+      if (experiment === undefined || !Object.hasOwn(known, model)) continue;
       const text = phaseText(experiment);
-      const last = this.#document.value[model];
-      if (last?.text !== text) begun[model] = { text, phase: (last?.phase ?? 0) + 1 };
+      const last = this.phaseOf(model);
+      const isSame = this.#document.value[model]?.text === text;
+      // A canary that counts a step anew asks for a new phase although nothing else is new.
+      const phase = Math.max(isSame ? last : last + 1, book.runOf(model)?.state.phase ?? 0);
+      if (!isSame || phase !== last) begun[model] = { text, phase };
     }
     if (Object.keys(begun).length > 0) await this.#document.change((all) => ({ ...all, ...begun }));
-    const phaseOf = (model: string) => this.#document.value[model]?.phase ?? 1;
-    return { ...table, routes: tableRoutes(routes, table.routes, phaseOf) };
+    for (const model of Object.keys(routes))
+      if (this.phaseOf(model) > 0) await book.setPhase(model, this.phaseOf(model));
   }
+
+  /** What processes are to look at, beside who gets what. */
+  #watched(route: Route, written: Config['routes'][string] | undefined): Route {
+    const { experiment } = route;
+    if (experiment === undefined) return route;
+    const slowMs = this.#options.slowMs(route.model, experiment.name);
+    const isCompared = metricsOf(written).includes('prediction_drift');
+    const more = { ...(slowMs !== undefined && { slowMs }), ...(isCompared && { countsPredictions: true as const }) };
+    return { ...route, experiment: { ...experiment, ...more } };
+  }
+
+  #follow(routes: Config['routes'], table: RouteTable['routes']): void {
+    const experiments: Record<string, Experiment> = {};
+    for (const { model, experiment } of Object.values(table))
+      if (experiment !== undefined) experiments[model] = experiment;
+    this.#options.seen.follow(experiments, (model) => labelMetricsOf(routes[model]));
+  }
+}
+
+const countedHere = ['error_rate', 'slow_share', 'prediction_drift'];
+
+/** Metrics of a canary for which labels have to come. */
+function labelMetricsOf(route: Config['routes'][string] | undefined): string[] {
+  return metricsOf(route).filter((metric) => !countedHere.includes(metric));
+}
+
+function metricsOf(route: Config['routes'][string] | undefined): string[] {
+  const guardrails = (route && policyOf(route)?.guardrails) ?? [];
+  return guardrails.map(({ metric }) => metric);
 }
 
 /** Versions of a model that routes name by number: they must be open, whatever the policy says. */

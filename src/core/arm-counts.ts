@@ -33,15 +33,26 @@ export interface ArmReport extends ArmId {
 }
 
 /**
- * What the keys of an arm did since the last report; one entry of each column for one key. A key is a number of 52 bits made
- * by a keyed hash, equal in every process. Requests that have no key, or were overridden or served by a fallback, are not here.
+ * What the keys of an arm did since the last report; one entry of each column for one key. A key is a number of 52 bits at
+ * most, made by a keyed hash, equal in every process. Requests that have no key or were overridden are not here; of those that
+ * a fallback served only the key is, for what counts is whom the split chose.
  */
 export interface KeyDeltas extends ArmId {
   readonly keys: Float64Array;
   readonly requests: Float64Array;
   readonly faults: Float64Array;
-  /** Requests above the experiment's `slowMs`. */
+  /** Requests that were compared with the experiment's `slowMs`: none as long as it is not known. */
+  readonly timed: Float64Array;
+  /** Of these, those above it. */
   readonly slow: Float64Array;
+}
+
+/** What a gateway process tells at once of all its arms. */
+export interface ArmTake {
+  readonly arms: readonly ArmReport[];
+  readonly keys: readonly KeyDeltas[];
+  /** Requests whose keys found no room since the last time. */
+  readonly untold: number;
 }
 
 const boundsBelowOneMs = 16;

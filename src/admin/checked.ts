@@ -1,0 +1,22 @@
+/**
+ * What a caller of the control port sends, checked: bodies by their schema, names by the rule of names.
+ *
+ * Must not know operations.
+ */
+import type { z } from 'zod';
+import { GatewayError, invalid } from '../core/errors.js';
+import { isModelName } from '../core/model.js';
+
+/** @throws NOT_FOUND for a name that no model can have */
+export function modelOf(name = ''): string {
+  if (isModelName(name)) return name;
+  throw new GatewayError('NOT_FOUND', `Request for unknown model: '${name.slice(0, 128)}' is not found`);
+}
+
+/** @throws INVALID_ARGUMENT with the path of the first thing that is wrong */
+export function checked<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
+  const result = schema.safeParse(body ?? {});
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw invalid(`${issue.path.length === 0 ? 'body' : issue.path.join('.')}: ${issue.message}`);
+}

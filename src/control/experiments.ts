@@ -1,0 +1,175 @@
+/**
+ * PART OF THE ROOT: read-outs of the experiments that routes are, and from which duration on a request of them is slow.
+ *
+ *   counts of the phase ─ look, once a minute and when asked ─▶ read-out, and the smallest p so far
+ *
+ * What a phase remembers is forgotten with its counts, at a new phase and at a restart: two samples have no common minimum.
+ *
+ * Must not know who asks.
+ */
+import type { Config } from '../config/schema.js';
+import { GatewayError } from '../core/errors.js';
+import type { Family } from '../core/series.js';
+import { adviceOf } from '../monitor/advice.js';
+import {
+  type ExperimentMemory,
+  type ExperimentMetric,
+  type ExperimentPlan,
+  type ExperimentReadOut,
+  freshMemory,
+  readOut,
+} from '../monitor/experiment.js';
+import { quantileBoundMs } from '../monitor/latency.js';
+import { defaultCanaryPolicy, metricFacts } from '../monitor/policy.js';
+import type { ArmsSeen, SeenPhase } from './arms-seen.js';
+import { policyOf } from './canary-run.js';
+import { gauge } from './counts.js';
+
+export interface ExperimentAnswer extends ExperimentReadOut {
+  readonly model: string;
+  readonly control: string;
+  /** When the counts of this phase begin. */
+  readonly since: string;
+  readonly alpha: number;
+  readonly method: ExperimentPlan['method'];
+  /** Above it a request counts as slow; null as long as nobody knows what is usual. */
+  readonly slow_ms: number | null;
+  readonly metrics: readonly { readonly metric: string; readonly better: string; readonly margin: number | null }[];
+  readonly advice: string;
+}
+
+export interface ExperimentsOptions {
+  readonly seen: ArmsSeen;
+  readonly routes: () => Config['routes'];
+}
+
+/** Requests from which on a p95 is more than its slowest ten. */
+const requestsMin = 200;
+
+export class Experiments {
+  readonly #options: ExperimentsOptions;
+  /** By experiment and phase. */
+  #memories = new Map<string, ExperimentMemory>();
+  readonly #slowMs = new Map<string, number>();
+
+  constructor(options: ExperimentsOptions) {
+    this.#options = options;
+  }
+
+  slowMs(experiment: string): number | undefined {
+    return this.#slowMs.get(experiment);
+  }
+
+  /** The champion's p95 of a phase, rounded up to a bound, is what slow means from then on. @returns those found now */
+  freeze(): { readonly model: string; readonly slowMs: number }[] {
+    const found: { model: string; slowMs: number }[] = [];
+    const living = new Set(Array.from(this.#options.seen.phases.values(), ({ experiment }) => experiment.name));
+    for (const name of this.#slowMs.keys()) if (!living.has(name)) this.#slowMs.delete(name);
+    for (const { model, experiment, counts } of this.#options.seen.phases.values()) {
+      if (this.#slowMs.has(experiment.name)) continue;
+      const { requests, latency } = counts.trafficOf(experiment.champion);
+      const bound = requests < requestsMin ? undefined : quantileBoundMs(latency, 0.95);
+      if (bound === undefined || bound === Infinity) continue;
+      this.#slowMs.set(experiment.name, bound);
+      found.push({ model, slowMs: bound });
+    }
+    return found;
+  }
+
+  /** A look at every experiment. */
+  lookAtAll(): ExperimentAnswer[] {
+    return [...this.#options.seen.phases.values()].map((phase) => this.#look(phase));
+  }
+
+  /** @param name of the experiment, or of the model whose route it is; @throws NOT_FOUND */
+  answer(name: string): ExperimentAnswer {
+    const phases = [...this.#options.seen.phases.values()];
+    const phase = phases.find(({ experiment }) => experiment.name === name) ?? this.#options.seen.phases.get(name);
+    if (phase === undefined) {
+      const names = phases.map(({ experiment }) => experiment.name).join(', ');
+      const known = names === '' ? 'no route has variants' : `there are ${names}`;
+      throw new GatewayError('NOT_FOUND', `there is no experiment '${name.slice(0, 128)}': ${known}`);
+    }
+    return this.#look(phase);
+  }
+
+  #look(seen: SeenPhase): ExperimentAnswer {
+    const { model, experiment, counts, sinceMs } = seen;
+    const key = `${experiment.name}:${experiment.phase}`;
+    const plan = this.#planOf(seen);
+    const arms = counts.arms().map((arm) => {
+      const { version, weight } = experiment.variants.find(({ name }) => name === arm.variant)!;
+      return { ...arm, version, weight };
+    });
+    const memory = this.#memories.get(key) ?? freshMemory(experiment.phase);
+    const look = readOut({ plan, arms, memory, keysOverCap: counts.keys.keysOverCap });
+    this.#remember(key, look.memory);
+    return {
+      ...look.readOut,
+      model,
+      control: plan.control,
+      since: new Date(sinceMs).toISOString(),
+      alpha: plan.alpha,
+      method: plan.method,
+      slow_ms: experiment.slowMs ?? null,
+      metrics: plan.metrics.map(({ metric, better, margin }) => ({ metric, better, margin })),
+      advice: adviceOf(look.readOut),
+    };
+  }
+
+  /** Of phases that are over nothing is kept. */
+  #remember(key: string, memory: ExperimentMemory): void {
+    this.#memories.set(key, memory);
+    const living = new Set(
+      Array.from(this.#options.seen.phases.values(), ({ experiment: e }) => `${e.name}:${e.phase}`),
+    );
+    this.#memories = new Map([...this.#memories].filter(([name]) => living.has(name)));
+  }
+
+  #planOf({ model, experiment }: SeenPhase): ExperimentPlan {
+    const route = this.#options.routes()[model];
+    const policy = (route && policyOf(route)) ?? defaultCanaryPolicy;
+    const judged = policy.guardrails.filter(({ metric }) => metric !== 'prediction_drift');
+    const metrics = judged.map((guardrail): ExperimentMetric => {
+      const { better, isShare } = metricFacts(guardrail);
+      return { metric: guardrail.metric, better, isShare, margin: guardrail.margin };
+    });
+    return {
+      name: experiment.name,
+      control: route?.default ?? experiment.champion,
+      metrics,
+      alpha: policy.alpha,
+      method: 'always_valid',
+      tau2: null,
+      plannedN: null,
+    };
+  }
+
+  families(): Family[] {
+    const all = this.lookAtAll();
+    return [
+      gauge(
+        'sluice_experiment_keys',
+        'Distinct keys of the present phase by the variant that they were given.',
+        all.flatMap(({ experiment, srm }) =>
+          Object.entries(srm.keys).map(([variant, value]) => ({ labels: { experiment, variant }, value })),
+        ),
+      ),
+      gauge(
+        'sluice_experiment_srm_p',
+        'Whether arms have the sizes that their weights promise: below 0.001 they do not.',
+        all.map(({ experiment, srm }) => ({ labels: { experiment }, value: srm.p_seq })),
+      ),
+      gauge(
+        'sluice_experiment_p',
+        'Always-valid p of the difference to the control.',
+        all.flatMap(({ experiment, comparisons }) =>
+          comparisons.map(({ variant, metric, p_always_valid }) => ({
+            labels: { experiment, variant, metric },
+            value: p_always_valid,
+          })),
+        ),
+      ),
+    ];
+  }
+}
