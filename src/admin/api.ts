@@ -1,23 +1,30 @@
 /**
- * The URL table of the control port: metrics, health, the V2 calls about the whole, and what the command line asks.
+ * The control port: metrics, health, the V2 calls about the whole, what operators ask, and the console's files.
+ *
+ *   head ─▶ admit: path known? browser's page ours? who? may he? ─▶ Admitted ─ body ─▶ answer
+ *                  └─ an answer at once, before any body is read
  *
  * Must not know sockets, the registry or processes: it is given functions.
  */
 import { type Code, GatewayError, invalid } from '../core/errors.js';
 import type { ServedListing } from '../core/listing.js';
-import { isChange, type RelayCall, relayOf } from '../core/relay.js';
-import { mayPass } from './auth.js';
+import { type RelayCall, relayOf } from '../core/relay.js';
+import type { Activity } from './activity.js';
+import type { Principal, Role } from './auth.js';
+import { type Entrance, Gate, type Refused } from './gate.js';
+import { openApiDocument } from './openapi.js';
 import { type Operation, operationOf } from './operations.js';
+import { answerHeaders, type PageFile, pageHeaders, readPage } from './page.js';
+import type { Row } from './row.js';
+import { rowsFor, urlTable } from './url-table.js';
 
 export interface AdminRequest {
   readonly method: string;
   /** Raw, without the query. */
   readonly path: string;
-  readonly query?: string;
-  readonly authorization: string | undefined;
-}
-
-export interface AdminCaller extends AdminRequest {
+  readonly query: string;
+  /** Address of the other end. */
+  readonly peer: string;
   readonly header: (name: string) => string | undefined;
 }
 
@@ -25,19 +32,25 @@ export interface AdminReply {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
-  readonly headers?: readonly (readonly [string, string])[];
+  readonly headers: readonly (readonly [string, string])[];
 }
 
-export interface AdminOptions {
-  readonly token: string;
-  /** Let /metrics be read without the token. */
-  readonly isMetricsOpen: boolean;
+/** A request that may come in; `answer` never throws. */
+export interface Admitted {
+  readonly answer: (body: Uint8Array) => Promise<AdminReply>;
+}
+
+export interface AdminOptions extends Entrance {
+  /** Of the package. */
+  readonly version: string;
   /** @param accept which form of the text the caller wants */
   readonly metrics: (accept: string | undefined) => Promise<{ readonly contentType: string; readonly body: string }>;
+  readonly activity: () => Promise<Activity>;
   readonly state: () => { readonly isReady: boolean; readonly reason: string };
   readonly served: () => ServedListing;
-  readonly relay: (call: RelayCall) => Promise<unknown>;
-  readonly operate: (operation: Operation) => Promise<unknown>;
+  /** @param actor what the audit log calls the caller */
+  readonly relay: (call: RelayCall, actor: string) => Promise<unknown>;
+  readonly operate: (operation: Operation, actor: string, role: Role) => Promise<unknown>;
   /** A source says that something has changed; what it says is checked by its own secret. */
   readonly hook: (
     segments: readonly string[],
@@ -49,100 +62,145 @@ export interface AdminOptions {
 }
 
 const json = 'application/json';
-/** Health answers without a token: a probe has none. */
-const healthPaths = ['/livez', '/readyz', '/v2/health/live', '/v2/health/ready'];
 
 export class Admin {
   readonly #options: AdminOptions;
+  readonly #gate: Gate;
+  readonly #page: ReadonlyMap<string, PageFile> = readPage();
+  readonly #document: string;
 
   constructor(options: AdminOptions) {
     this.#options = options;
+    this.#gate = new Gate(options);
+    this.#document = JSON.stringify(openApiDocument(urlTable, options.version));
   }
 
-  /** An answer at once when this caller may not pass, before any body is read. */
-  refusal({ path, authorization }: AdminRequest): AdminReply | undefined {
-    const { token, isMetricsOpen } = this.#options;
-    // A hook brings a secret of its own.
-    const isOpen = healthPaths.includes(path) || path.startsWith('/hooks/') || (isMetricsOpen && path === '/metrics');
-    if (isOpen || mayPass(token, authorization)) return undefined;
-    return {
-      ...this.#failure(new GatewayError('UNAUTHENTICATED', 'expected "Authorization: Bearer <token>"')),
-      headers: [['WWW-Authenticate', 'Bearer']],
-    };
-  }
-
-  async answer(request: AdminCaller, body: Uint8Array): Promise<AdminReply> {
+  /** Decides before any body is read whether this caller may ask this. */
+  admit(request: AdminRequest): AdminReply | Admitted {
     try {
-      return await this.#route(request, body);
+      const { path, header } = request;
+      const segments = segmentsOf(path);
+      const rows = rowsFor(segments);
+      const row = rows.find(({ method }) => method === (request.method === 'HEAD' ? 'GET' : request.method));
+      const passed = this.#gate.pass({ ...request, role: roleOf(row, rows) });
+      if ('error' in passed) return this.#refused(passed);
+      if (rows.length === 0) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
+      if (row === undefined) return notAllowed(rows);
+      return { answer: (body) => this.#answer({ row, segments, caller: passed, header, request, body }) };
     } catch (error) {
       return this.#failure(GatewayError.from(error));
     }
   }
 
-  async #route({ method, path, query, header }: AdminCaller, body: Uint8Array): Promise<AdminReply> {
-    const { metrics, served, jsonText } = this.#options;
-    if (healthPaths.includes(path)) return this.#health(path);
-    if (path === '/metrics') return { status: 200, ...(await metrics(header('accept'))) };
-    if (path === '/admin/models') return { status: 200, contentType: json, body: jsonText(served()) };
-    if (path.startsWith('/hooks/') && method === 'POST') return this.#hook(path, header, body);
-    if (path.startsWith('/admin/')) return this.#operate(method, path, query ?? '', body);
-    if (!path.startsWith('/v2/')) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
-    if (method !== 'GET' && method !== 'POST')
-      return {
-        status: 405,
-        contentType: json,
-        body: '{"error":"Method Not Allowed"}',
-        headers: [['Allow', 'GET, POST']],
-      };
-    const call = relayOf(method, segmentsOf(path, '/v2/'), bodyOf(body));
-    if (call === undefined) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
-    if (method === 'GET' && isChange(call))
-      return { status: 405, contentType: json, body: '{"error":"Method Not Allowed"}', headers: [['Allow', 'POST']] };
-    const value = await this.#options.relay(call);
-    return {
-      status: 200,
-      contentType: json,
-      body: jsonText(
-        value ?? (call.call === 'load' || call.call === 'unload' ? { name: call.model, [call.call]: true } : {}),
-      ),
-    };
+  async #answer(asked: Asked): Promise<AdminReply> {
+    try {
+      return await this.#route(asked);
+    } catch (error) {
+      return this.#failure(GatewayError.from(error));
+    }
   }
 
-  async #operate(method: string, path: string, query: string, body: Uint8Array): Promise<AdminReply> {
-    if (method !== 'GET' && method !== 'POST')
-      return {
-        status: 405,
-        contentType: json,
-        body: '{"error":"Method Not Allowed"}',
-        headers: [['Allow', 'GET, POST']],
-      };
-    const operation = operationOf(method, segmentsOf(path, '/admin/'), new URLSearchParams(query), bodyOf(body));
-    if (operation === undefined) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
-    const value = await this.#options.operate(operation);
-    return { status: 200, contentType: json, body: this.#options.jsonText(value ?? {}) };
+  async #route(asked: Asked): Promise<AdminReply> {
+    const { row, segments, caller, header, body } = asked;
+    const { served, activity, hook } = this.#options;
+    if (row.path.startsWith('/v2/health/')) return this.#health(row.path);
+    switch (row.path) {
+      case '/livez':
+      case '/readyz':
+        return this.#health(row.path);
+      case '/metrics':
+        return { status: 200, headers: answerHeaders, ...(await this.#options.metrics(header('accept'))) };
+      case '/openapi.json':
+        return { status: 200, contentType: json, body: this.#document, headers: answerHeaders };
+      case '/admin/me':
+        return this.#said({ ...caller, needs_token: !this.#gate.isOpen });
+      case '/admin/models':
+        return this.#said(served());
+      case '/admin/activity':
+        return this.#said(await activity());
+      case '/hooks/{source}':
+      case '/hooks/mlflow/{source}':
+        return this.#said(await hook(segments.slice(1), header, body), 202);
+    }
+    if (segments[0] === 'admin') return this.#operate(asked);
+    return segments[0] === 'v2' ? this.#relay(asked) : this.#file(row.path);
   }
 
-  async #hook(path: string, header: AdminCaller['header'], body: Uint8Array): Promise<AdminReply> {
-    const value = await this.#options.hook(segmentsOf(path, '/hooks/'), header, body);
-    return { status: 202, contentType: json, body: this.#options.jsonText(value ?? {}) };
+  async #operate({ row, segments, caller, request, body }: Asked): Promise<AdminReply> {
+    const query = new URLSearchParams(request.query);
+    const operation = operationOf(row.method, segments.slice(1), query, bodyOf(body));
+    if (operation === undefined) throw new GatewayError('NOT_FOUND', 'Not Found');
+    return this.#said(await this.#options.operate(operation, actorOf(caller), caller.role));
   }
 
-  #failure({ code, message }: GatewayError): AdminReply {
-    return { status: this.#options.statusOf[code], contentType: json, body: JSON.stringify({ error: message }) };
+  async #relay({ row, segments, caller, body }: Asked): Promise<AdminReply> {
+    const call = relayOf(row.method, segments.slice(1), bodyOf(body));
+    if (call === undefined) throw new GatewayError('NOT_FOUND', 'Not Found');
+    const value = await this.#options.relay(call, actorOf(caller));
+    const isLoad = call.call === 'load' || call.call === 'unload';
+    return this.#said(value ?? (isLoad ? { name: call.model, [call.call]: true } : {}));
+  }
+
+  #file(path: string): AdminReply {
+    const file = this.#page.get(path);
+    if (file === undefined) throw new GatewayError('NOT_FOUND', 'the files of the console are not installed');
+    return { status: 200, headers: pageHeaders, ...file };
   }
 
   #health(path: string): AdminReply {
-    if (path.endsWith('live') || path === '/livez') return { status: 200, contentType: json, body: '{"live":true}' };
     const { isReady, reason } = this.#options.state();
-    const body = isReady ? '{"ready":true}' : JSON.stringify({ ready: false, error: reason });
-    return { status: isReady ? 200 : 503, contentType: json, body };
+    if (path.endsWith('live') || path === '/livez') return this.#said({ live: true });
+    return isReady ? this.#said({ ready: true }) : this.#said({ ready: false, error: reason }, 503);
+  }
+
+  #said(value: unknown, status = 200): AdminReply {
+    return { status, contentType: json, body: this.#options.jsonText(value ?? {}), headers: answerHeaders };
+  }
+
+  #refused({ error, headers }: Refused): AdminReply {
+    const reply = this.#failure(error);
+    return { ...reply, headers: [...reply.headers, ...headers] };
+  }
+
+  #failure({ code, message }: GatewayError): AdminReply {
+    const status = this.#options.statusOf[code];
+    return { status, contentType: json, body: JSON.stringify({ error: message }), headers: answerHeaders };
   }
 }
 
+interface Asked {
+  readonly row: Row;
+  readonly segments: readonly string[];
+  readonly caller: Principal;
+  readonly header: AdminRequest['header'];
+  readonly request: AdminRequest;
+  readonly body: Uint8Array;
+}
+
+function actorOf({ name }: Principal): string {
+  return `operator:${name}`;
+}
+
+/** Who knows nothing of a path must not learn from the answer whether there is one. */
+function roleOf(row: Row | undefined, rows: readonly Row[]): Row['role'] {
+  if (row !== undefined) return row.role;
+  return rows.some(({ role }) => role === 'open') ? 'open' : 'viewer';
+}
+
+function notAllowed(rows: readonly Row[]): AdminReply {
+  const allow = ['Allow', rows.map(({ method }) => method).join(', ')] as const;
+  return {
+    status: 405,
+    contentType: json,
+    body: '{"error":"Method Not Allowed"}',
+    headers: [...answerHeaders, allow],
+  };
+}
+
 /** Split first, then decoded exactly once. */
-function segmentsOf(path: string, prefix: string): string[] {
+function segmentsOf(path: string): string[] {
   try {
-    return path.slice(prefix.length).split('/').map(decodeURIComponent);
+    return path.slice(1).split('/').map(decodeURIComponent);
   } catch {
     throw invalid(`the path is not valid percent-encoded UTF-8`);
   }

@@ -5,7 +5,7 @@
  *
  * Must not know where the numbers come from.
  */
-import type { Family, Series } from '../core/series.js';
+import type { Exemplar, Family, Series } from '../core/series.js';
 
 export type TextForm = 'prometheus' | 'openmetrics';
 
@@ -89,17 +89,25 @@ function linesOf(family: TextFamily, form: TextForm): string {
 function histogramLines({ name, buckets = [], series }: TextFamily, form: TextForm): string {
   const ends = buckets.map((le) => `le="${form === 'openmetrics' ? floatText(le) : le}"} `);
   let lines = '';
-  for (const { text, value, counts, sum } of series) {
+  for (const { text, value, counts, sum, exemplars: all } of series) {
+    const exemplars = form === 'openmetrics' ? all : undefined;
     const bucket = text === '' ? `${name}_bucket{` : `${name}_bucket{${text},`;
     const labels = text === '' ? ' ' : `{${text}} `;
     let below = 0;
     for (let at = 0; at < ends.length; at++) {
       below += counts?.[at] ?? 0;
-      lines += `${bucket}${ends[at]!}${below}\n`;
+      lines += `${bucket}${ends[at]!}${below}${exemplarText(exemplars?.[at])}\n`;
     }
-    lines += `${bucket}le="+Inf"} ${value}\n${name}_sum${labels}${numberText(sum ?? 0)}\n${name}_count${labels}${value}\n`;
+    lines += `${bucket}le="+Inf"} ${value}${exemplarText(exemplars?.[ends.length])}\n${name}_sum${labels}${numberText(sum ?? 0)}\n${name}_count${labels}${value}\n`;
   }
   return lines;
+}
+
+/** Only OpenMetrics knows them. */
+function exemplarText(exemplar: Exemplar | undefined): string {
+  if (exemplar === undefined) return '';
+  const { traceId, value, epochMs } = exemplar;
+  return ` # {trace_id="${traceId}"} ${value} ${epochMs / 1000}`;
 }
 
 /** OpenMetrics writes the bound 1 as 1.0. */

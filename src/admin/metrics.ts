@@ -33,6 +33,8 @@ export interface MetricsRoom {
   retire(id: VersionId): void;
   /** It is loaded again. */
   restore(id: VersionId): void;
+  /** All families added up, each series once. @param own families of control itself */
+  families(own: readonly Family[]): Family[];
   /** @param own families of control itself */
   text(own: readonly Family[], asked?: AskedText): string;
 }
@@ -102,7 +104,18 @@ class Room implements MetricsRoom {
     this.#retired.delete(nameOf(id));
   }
 
+  families(own: readonly Family[]): Family[] {
+    return this.#sums(own).families();
+  }
+
   text(own: readonly Family[], { form = 'prometheus', aliased, more = '' }: AskedText = {}): string {
+    const sums = this.#sums(own);
+    if (aliased !== undefined) sums.add(tritonFamilies(sums.families(), aliased));
+    const shown = this.#cap.apply(sums.families());
+    return textOf([...shown, ...this.#cap.families(shown)], form, more);
+  }
+
+  #sums(own: readonly Family[]): FamilySums {
     const gone = this.#gone();
     const isGone = ({ labels }: Series) =>
       labels.version !== undefined && gone.has(`${labels.model}@${labels.version}`);
@@ -116,9 +129,7 @@ class Room implements MetricsRoom {
     sums.add(own, isLeftOut);
     sums.add(this.#retained);
     for (const families of this.#living.values()) sums.add(families, isLeftOut);
-    if (aliased !== undefined) sums.add(tritonFamilies(sums.families(), aliased));
-    const shown = this.#cap.apply(sums.families());
-    return textOf([...shown, ...this.#cap.families(shown)], form, more);
+    return sums;
   }
 
   /** Versions whose time has passed. */

@@ -1,22 +1,25 @@
 /**
- * What an operator may ask of the control port beside the V2 calls: a closed union, read from path and body.
+ * What an operator may ask of the control port beside the V2 calls: a closed union, and the URL table that leads to it.
  *
- *   GET  /admin/models/{m}            show        POST /admin/models/{m}/load | unload
- *   GET  /admin/models/{m}/history    history     POST /admin/models/{m}/promote | release | rollback
- *   GET  /admin/sources               sources     POST /admin/models/{m}/pin | unpin | forgive
- *   GET  /admin/audit?last=20         audit       POST /admin/sources/{s}/poll    POST /admin/gc
- *   GET | POST /admin/plan            plan        POST /admin/apply
+ * A new operation is a member of the union and a row of `operationRows`; the check of roles and the OpenAPI document follow
+ * from the row.
  *
  * Must not know sockets or what is done with an operation.
  */
 import { z } from 'zod';
-import { GatewayError, invalid } from '../core/errors.js';
-import { isLabel, isModelName, isVersionText } from '../core/model.js';
+import { invalid } from '../core/errors.js';
+import { isLabel, isVersionText } from '../core/model.js';
+import type { Role } from './auth.js';
+import { checked, modelOf } from './checked.js';
+import { type LogQuestion, logRows } from './log-operations.js';
+import { type Routing, routingRows } from './route-operations.js';
+import { namesIn, type QueryParameter, type Row } from './row.js';
 
 export type Operation =
   | { readonly operation: 'show'; readonly model: string }
   | { readonly operation: 'history'; readonly model: string }
-  | { readonly operation: 'load' | 'unload'; readonly model: string }
+  /** @param reason why, for the audit log */
+  | { readonly operation: 'load' | 'unload'; readonly model: string; readonly reason?: string | undefined }
   | {
       readonly operation: 'promote';
       readonly model: string;
@@ -24,44 +27,210 @@ export type Operation =
       readonly label: string;
       readonly prepare: boolean;
       readonly allowBreaking: boolean;
+      readonly reason?: string | undefined;
     }
   | { readonly operation: 'release'; readonly model: string; readonly label: string }
   | { readonly operation: 'rollback'; readonly model: string; readonly reason: string }
   | { readonly operation: 'pin' | 'unpin' | 'forgive'; readonly model: string; readonly version: string }
+  | {
+      readonly operation: 'approve';
+      readonly model: string;
+      readonly version: string;
+      readonly reason: string;
+      /** Also that its inputs or outputs differ. */
+      readonly breaking: boolean;
+      /** Passes over the others who would have to agree. */
+      readonly breakGlass: boolean;
+    }
   | { readonly operation: 'gc'; readonly graceMs: number }
-  | { readonly operation: 'sources' }
+  | { readonly operation: 'sources' | 'shadows' }
   | { readonly operation: 'poll'; readonly source: string }
   | { readonly operation: 'audit'; readonly last: number }
   /** @param file a configuration file to plan with instead of the one in force */
   | { readonly operation: 'plan'; readonly file?: { readonly name: string; readonly text: string } }
-  | { readonly operation: 'apply' };
+  | { readonly operation: 'apply' }
+  /** Of routes, canaries and experiments. */
+  | { readonly operation: 'routing'; readonly asked: Routing }
+  | { readonly operation: 'log'; readonly asked: LogQuestion };
 
-const version = z.preprocess(
-  (value) => (typeof value === 'number' ? String(value) : value),
-  z.string().refine(isVersionText, 'expected a version number'),
-);
+const version = z
+  .preprocess(
+    (value) => (typeof value === 'number' ? String(value) : value),
+    z.string().refine(isVersionText, 'expected a version number'),
+  )
+  .meta({ type: ['string', 'integer'], description: 'A version number' });
 const label = z.string().refine(isLabel, 'expected a label: a letter, then letters, digits, _ or -');
 const reason = z.string().max(1000).default('');
 
-const bodies = {
-  load: z.strictObject({}),
-  unload: z.strictObject({}),
-  promote: z.strictObject({
-    version,
-    label: label.default('champion'),
-    prepare: z.boolean().default(false),
-    allow_breaking: z.boolean().default(false),
-  }),
-  release: z.strictObject({ label: label.default('champion') }),
-  rollback: z.strictObject({ reason }),
-  pin: z.strictObject({ version }),
-  unpin: z.strictObject({ version }),
-  forgive: z.strictObject({ version }),
+const versionSummary = {
+  pin: 'Keep a version in the store and open',
+  unpin: 'Let a pinned version go again',
+  forgive: 'Lift the quarantine of a version',
 } as const;
 
-const gcBody = z.strictObject({ grace_ms: z.int().min(0).max(86_400_000).default(3_600_000) });
 const nothing = z.strictObject({});
+const reasonBody = z.strictObject({ reason: z.string().max(1000).optional() });
+const versionBody = z.strictObject({ version });
+const labelBody = z.strictObject({ label: label.default('champion') });
+const promoteBody = z.strictObject({
+  version,
+  label: label.default('champion'),
+  prepare: z.boolean().default(false),
+  allow_breaking: z.boolean().default(false),
+  reason: z.string().max(1000).optional(),
+});
+const approveBody = z.strictObject({
+  version,
+  reason,
+  breaking: z.boolean().default(false),
+  break_glass: z.boolean().default(false),
+});
+const gcBody = z.strictObject({ grace_ms: z.int().min(0).max(86_400_000).default(3_600_000) });
 const planBody = z.strictObject({ name: z.string().min(1).max(1000), text: z.string().max(1 << 20) });
+
+type Names = Readonly<Record<string, string>>;
+
+interface OperationRow extends Row {
+  /** @throws INVALID_ARGUMENT, NOT_FOUND */
+  readonly read: (names: Names, query: URLSearchParams, body: unknown) => Operation;
+}
+
+interface Asking<Schema extends z.ZodType> {
+  readonly role: Role;
+  readonly summary: string;
+  readonly body: Schema;
+}
+
+/** Looks at something. */
+function get(
+  path: string,
+  { role = 'viewer', ...row }: { readonly role?: Role; readonly summary: string; readonly query?: QueryParameter[] },
+  read: (names: Names, query: URLSearchParams) => Operation,
+): OperationRow {
+  return { method: 'GET', path, role, ...row, read };
+}
+
+/** Changes something. */
+function post<Schema extends z.ZodType>(
+  path: string,
+  asking: Asking<Schema>,
+  read: (names: Names, body: z.output<Schema>) => Operation,
+): OperationRow {
+  return { method: 'POST', path, ...asking, read: (names, _, body) => read(names, checked(asking.body, body)) };
+}
+
+const lastQuery: QueryParameter = {
+  name: 'last',
+  description: 'How many of the newest entries.',
+  schema: { type: 'integer', minimum: 1, maximum: 10_000, default: 20 },
+};
+
+/** The URL table of operations. */
+export const operationRows: readonly OperationRow[] = [
+  get('/admin/sources', { summary: 'Where versions come from, and whether it answers' }, () => ({
+    operation: 'sources',
+  })),
+  get('/admin/shadows', { summary: 'What shadows have found, with examples' }, () => ({ operation: 'shadows' })),
+  get('/admin/audit', { summary: 'The newest entries of the audit log', query: [lastQuery] }, (_, query) => ({
+    operation: 'audit',
+    last: lastOf(query),
+  })),
+  // A plan shows values of options, and a token is one of them.
+  get('/admin/plan', { role: 'admin', summary: 'What reading the configuration again would change' }, () => ({
+    operation: 'plan',
+  })),
+  get('/admin/models/{model}', { summary: 'One model with all that is known of its versions' }, ({ model }) => ({
+    operation: 'show',
+    model: modelOf(model),
+  })),
+  get('/admin/models/{model}/history', { summary: 'Which version answered when' }, ({ model }) => ({
+    operation: 'history',
+    model: modelOf(model),
+  })),
+  post(
+    '/admin/plan',
+    { role: 'admin', summary: 'What this configuration file would change', body: planBody },
+    (_, file) => ({ operation: 'plan', file }),
+  ),
+  post(
+    '/admin/apply',
+    { role: 'admin', summary: 'Read the configuration again and make it so', body: nothing },
+    () => ({ operation: 'apply' }),
+  ),
+  post(
+    '/admin/gc',
+    { role: 'admin', summary: 'Remove what nobody uses from the store', body: gcBody },
+    (_, { grace_ms: graceMs }) => ({ operation: 'gc', graceMs }),
+  ),
+  post(
+    '/admin/sources/{source}/poll',
+    { role: 'operator', summary: 'Look at a source now', body: nothing },
+    ({ source = '' }) => ({ operation: 'poll', source }),
+  ),
+  post(
+    '/admin/models/{model}/load',
+    { role: 'operator', summary: 'Load a model, or load it again', body: reasonBody },
+    ({ model }, body) => ({ operation: 'load', model: modelOf(model), ...body }),
+  ),
+  post(
+    '/admin/models/{model}/unload',
+    { role: 'operator', summary: 'Stop serving a model', body: reasonBody },
+    ({ model }, body) => ({ operation: 'unload', model: modelOf(model), ...body }),
+  ),
+  post(
+    '/admin/models/{model}/promote',
+    {
+      role: 'operator',
+      summary: 'Have a label, by default the one that answers, lead to a version',
+      body: promoteBody,
+    },
+    ({ model }, { allow_breaking: allowBreaking, ...rest }) => ({
+      operation: 'promote',
+      model: modelOf(model),
+      allowBreaking,
+      ...rest,
+    }),
+  ),
+  post(
+    '/admin/models/{model}/release',
+    { role: 'operator', summary: 'Let a label follow its source again', body: labelBody },
+    ({ model }, body) => ({ operation: 'release', model: modelOf(model), ...body }),
+  ),
+  post(
+    '/admin/models/{model}/rollback',
+    { role: 'operator', summary: 'Return to the version before', body: z.strictObject({ reason }) },
+    ({ model }, body) => ({ operation: 'rollback', model: modelOf(model), ...body }),
+  ),
+  post(
+    '/admin/models/{model}/approve',
+    { role: 'operator', summary: 'Agree that a version may answer by default', body: approveBody },
+    ({ model }, { break_glass: breakGlass, ...rest }) => ({
+      operation: 'approve',
+      model: modelOf(model),
+      breakGlass,
+      ...rest,
+    }),
+  ),
+  ...(['pin', 'unpin', 'forgive'] as const).map((operation) =>
+    post(
+      `/admin/models/{model}/${operation}`,
+      { role: 'operator', summary: versionSummary[operation], body: versionBody },
+      ({ model }, body) => ({ operation, model: modelOf(model), ...body }),
+    ),
+  ),
+  ...logRows.map(
+    (row): OperationRow => ({
+      ...row,
+      read: (names, query, body) => ({ operation: 'log', asked: row.read(names, query, body) }),
+    }),
+  ),
+  ...routingRows.map(
+    ({ read, ...row }): OperationRow => ({
+      ...row,
+      read: (names, _, body) => ({ operation: 'routing', asked: read(names, body) }),
+    }),
+  ),
+];
 
 /**
  * @param segments decoded path segments after `/admin`
@@ -75,53 +244,11 @@ export function operationOf(
   query: URLSearchParams,
   body: unknown,
 ): Operation | undefined {
-  const [first, second, third] = segments;
-  if (method === 'GET') {
-    if (segments.length === 1 && first === 'sources') return { operation: 'sources' };
-    if (segments.length === 1 && first === 'plan') return { operation: 'plan' };
-    if (segments.length === 1 && first === 'audit') return { operation: 'audit', last: lastOf(query) };
-    if (first !== 'models' || second === undefined) return undefined;
-    if (segments.length === 2) return { operation: 'show', model: modelOf(second) };
-    if (segments.length === 3 && third === 'history') return { operation: 'history', model: modelOf(second) };
-    return undefined;
+  for (const row of operationRows) {
+    const names = row.method === method ? namesIn(row.path, ['admin', ...segments]) : undefined;
+    if (names !== undefined) return row.read(names, query, body);
   }
-  if (segments.length === 1 && first === 'apply') {
-    read(nothing, body);
-    return { operation: 'apply' };
-  }
-  if (segments.length === 1 && first === 'plan') return { operation: 'plan', file: read(planBody, body) };
-  if (segments.length === 1 && first === 'gc') return { operation: 'gc', graceMs: read(gcBody, body).grace_ms };
-  if (segments.length === 3 && first === 'sources' && third === 'poll') return { operation: 'poll', source: second! };
-  if (segments.length !== 3 || first !== 'models') return undefined;
-  return ofModel(modelOf(second!), third!, body);
-}
-
-function ofModel(model: string, verb: string, body: unknown): Operation | undefined {
-  switch (verb) {
-    case 'load':
-    case 'unload':
-      read(bodies[verb], body);
-      return { operation: verb, model };
-    case 'promote': {
-      const { allow_breaking: allowBreaking, ...rest } = read(bodies.promote, body);
-      return { operation: 'promote', model, allowBreaking, ...rest };
-    }
-    case 'release':
-      return { operation: 'release', model, ...read(bodies.release, body) };
-    case 'rollback':
-      return { operation: 'rollback', model, ...read(bodies.rollback, body) };
-    case 'pin':
-    case 'unpin':
-    case 'forgive':
-      return { operation: verb, model, ...read(bodies[verb], body) };
-    default:
-      return undefined;
-  }
-}
-
-function modelOf(name: string): string {
-  if (isModelName(name)) return name;
-  throw new GatewayError('NOT_FOUND', `Request for unknown model: '${name.slice(0, 128)}' is not found`);
+  return undefined;
 }
 
 function lastOf(query: URLSearchParams): number {
@@ -130,11 +257,4 @@ function lastOf(query: URLSearchParams): number {
   if (!Number.isInteger(last) || last < 1 || last > 10_000)
     throw invalid(`expected last to be 1 to 10000, got '${text.slice(0, 20)}'`);
   return last;
-}
-
-function read<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
-  const result = schema.safeParse(body ?? {});
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  throw invalid(`${issue.path.length === 0 ? 'body' : issue.path.join('.')}: ${issue.message}`);
 }
