@@ -14,6 +14,8 @@ mkdir -p "$target"
 cp -R package.json package-lock.json .npmrc proto config "$target/"
 mkdir -p "$target/dist" "$target/models"
 cp -R dist/src dist/bench "$target/dist/"
+mkdir -p "$target/src"
+cp -R src/console "$target/src/"
 for model in models/*/; do
   case $model in models/train/ | models/examples/) ;; *) cp -R "$model" "$target/models/" ;; esac
 done

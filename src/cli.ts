@@ -17,8 +17,11 @@ import { addTuneCommand } from '../bench/tune/command.js';
 import { Exit } from './cli/exit.js';
 import { addConfigFlags, configOf, sourcesOf } from './cli/flags.js';
 import { showInference } from './cli/infer.js';
+import { addLogCommands } from './cli/log-commands.js';
 import { addModelCommands } from './cli/model-commands.js';
 import { printConfig, printOptions } from './cli/print.js';
+import { addRouteCommands } from './cli/route-commands.js';
+import { addShadowCommands } from './cli/shadow.js';
 import { harmless } from './cli/text.js';
 import { unknownFlag } from './config/complaint.js';
 import { loadConfig, resolveConfig } from './config/load.js';
@@ -144,6 +147,9 @@ function buildProgram(): Command {
   addTuneCommand(program);
 
   addModelCommands(program, process.env, write);
+  addRouteCommands(program, process.env, write);
+  addShadowCommands(program, process.env, write);
+  addLogCommands(program, process.env, write);
 
   program
     .command('infer')

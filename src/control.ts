@@ -12,7 +12,9 @@
 import { readFileSync, watchFile } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { activityOf } from './admin/activity.js';
 import { Admin } from './admin/api.js';
+import { Keyring, type Role } from './admin/auth.js';
 import { exactJson } from './admin/json.js';
 import { createMetricsRoom, type MetricsRoom } from './admin/metrics.js';
 import { contentTypeOf, formOf } from './admin/metrics-text.js';
@@ -26,9 +28,12 @@ import { modelProblems, noModels, type Problem } from './control/check.js';
 import { ControlCounts, gauge } from './control/counts.js';
 import { Hooks } from './control/hooks.js';
 import { operate, servedListing } from './control/operations.js';
+import { Incarnations, PredictionRoom } from './control/prediction-room.js';
 import { registryFamilies } from './control/registry-families.js';
-import { degradation, openRegistryRoom, type RegistryRoom } from './control/registry-room.js';
+import { openRegistryRoom, type RegistryRoom } from './control/registry-room.js';
+import { degradation } from './control/registry-supply.js';
 import { type ConfigFile, type LiveConfig, Reload } from './control/reload.js';
+import { ShadowInstances } from './control/shadows.js';
 import { GatewayError } from './core/errors.js';
 import type { ServedListing } from './core/listing.js';
 import { nameOf } from './core/model.js';
@@ -41,7 +46,8 @@ import { statusOf } from './http/status.js';
 import type { Listening } from './ipc.js';
 import { createLog, type Log } from './log.js';
 import { Admission } from './registry/admission.js';
-import type { Registry, StateChange } from './registry/registry.js';
+import type { Registry } from './registry/registry.js';
+import type { StateChange } from './registry/registry-options.js';
 import type { Trial, TrialVerdict } from './registry/repository.js';
 import { BlameBook } from './supervisor/blame.js';
 import { Fleet, type FleetEvent } from './supervisor/fleet.js';
@@ -111,7 +117,11 @@ class Control {
   readonly #log: Log;
   readonly #admission: Admission<Trial, TrialVerdict>;
   #room: RegistryRoom | undefined;
+  /** Undefined when nothing is logged. */
+  #predictions: PredictionRoom | undefined;
+  readonly #incarnations = new Incarnations(Date.now());
   readonly #fleet: Fleet;
+  readonly #shadows: ShadowInstances;
   readonly #metrics: MetricsRoom;
   readonly #statistics = new StatisticsRoom();
   readonly #logging: LogRoom;
@@ -159,6 +169,11 @@ class Control {
       answer: (call) => this.#relay(call),
       onEvent: (event) => this.#onFleet(event),
     });
+    this.#shadows = new ShadowInstances({
+      open: (spec) => this.#fleet.open(spec),
+      drain: (id) => this.#fleet.drain({ id, role: 'shadow' }),
+      report: (id, error) => this.#log.error('shadow.failed', { model: nameOf(id), error: error.message }),
+    });
   }
 
   get #registry(): Registry {
@@ -184,6 +199,12 @@ class Control {
     this.#checkCores();
     this.#room = await this.#openRegistry();
     this.#reload = this.#reloadOf(this.#room);
+    this.#predictions = PredictionRoom.open({
+      config: this.#config.prediction_log,
+      log: this.#log,
+      isLive: (gatewayId, incarnation) => this.#incarnations.isLive(gatewayId, incarnation),
+      epochMs: Date.now,
+    });
     this.#fleet.start();
     await this.#fleet.started();
     await this.#room.supply.start();
@@ -191,6 +212,7 @@ class Control {
     await this.#registry.degrade(degradation(this.#room.supply));
     this.#checkServed();
     await this.#openAdmin();
+    await this.#shadows.settled();
     this.#fleet.listen();
     this.#watchConfig();
     this.#log.info('started', {
@@ -230,12 +252,20 @@ class Control {
       log: this.#log,
       counts: this.#counts,
       admission: this.#admission,
-      open: (spec) => this.#fleet.open(spec),
-      drain: (id) => this.#fleet.drain(id),
-      publish: (table) => {
-        this.#table = table;
-        return this.#fleet.route(table);
+      open: async (spec) => {
+        await this.#fleet.open(spec);
+        this.#shadows.opened(spec);
       },
+      drain: (id) => {
+        this.#shadows.closed(id);
+        return this.#fleet.drain({ id });
+      },
+      publish: async (table) => {
+        this.#table = table;
+        await this.#fleet.route(table);
+        this.#shadows.publish(table);
+      },
+      refresh: () => this.#fleet.refresh(),
       observe: (change) => this.#onState(change),
       now,
       epochNow: Date.now,
@@ -277,26 +307,35 @@ class Control {
     const { admin: options, http } = this.#config;
     if (!options.enabled) return;
     const admin = new Admin({
-      token: options.token,
+      version: packageVersion,
+      keyring: new Keyring(options, process.env),
       isMetricsOpen: options.metrics_open,
+      now,
+      onRefused: ({ isOneOfMany, ...refused }) => {
+        this.#counts.securityEvents.add([refused.kind]);
+        if (!isOneOfMany) this.#log.warn('admin.refused', { ...refused });
+      },
       metrics: (accept) => this.#metricsText(accept),
+      activity: async () => {
+        await this.#fleet.refresh();
+        return activityOf(this.#metrics.families(this.#ownFamilies()), now());
+      },
       state: () => this.#table,
       served: () => this.#served(),
-      relay: (call) => this.#relay(call),
-      operate: (operation) => this.#operate(operation),
+      relay: (call, actor) => this.#relay(call, actor),
+      operate: (operation, actor, role) => this.#operate(operation, actor, role),
       hook: async (segments, header, body) => this.#hook(segments, header, body),
       jsonText: exactJson,
       statusOf,
     });
     const door = await listenNode(
       (request) => {
-        const { method, path, query } = request;
+        const { method, path, query, peer } = request;
         const header = (name: string) => request.header(name);
-        const asked = { method, path, query, header, authorization: header('authorization') };
-        const refusal = admin.refusal(asked);
-        if (refusal !== undefined) return responseOf(refusal);
+        const admitted = admin.admit({ method, path, query, peer, header });
+        if (!('answer' in admitted)) return responseOf(admitted);
         return {
-          consume: async (body) => responseOf(await admin.answer(asked, body)),
+          consume: async (body) => responseOf(await admitted.answer(body)),
           refuse: (status, error) =>
             responseOf({ status, contentType: 'application/json', body: JSON.stringify({ error: error.message }) }),
         };
@@ -315,12 +354,15 @@ class Control {
     this.#log.info('listening', { admin: `http://${options.host}:${door.port}` });
   }
 
-  #operate(operation: Operation): Promise<unknown> {
+  #operate(operation: Operation, actor: string, role: Role): Promise<unknown> {
     return operate(operation, {
       room: this.#opened,
       counts: this.#counts,
       reload: this.#reload!,
-      actor: this.#config.admin.token === '' ? 'operator:loopback' : 'operator:token',
+      shadows: () => this.#fleet.reports(),
+      predictions: this.#predictions,
+      actor,
+      role,
     });
   }
 
@@ -339,7 +381,7 @@ class Control {
     return servedListing(this.#opened);
   }
 
-  async #relay(call: RelayCall): Promise<unknown> {
+  async #relay(call: RelayCall, actor = 'operator:v2'): Promise<unknown> {
     switch (call.call) {
       case 'index':
         return this.#registry.index(call.ready);
@@ -351,12 +393,12 @@ class Control {
       case 'load': {
         this.#checkExplicit();
         const config = configOf(call.parameters);
-        await this.#opened.audit.append('load', call.model, config === undefined ? {} : { config }, 'operator:v2');
+        await this.#opened.audit.append('load', call.model, config === undefined ? {} : { config }, actor);
         return this.#registry.load(call.model, config);
       }
       case 'unload':
         this.#checkExplicit();
-        await this.#opened.audit.append('unload', call.model, {}, 'operator:v2');
+        await this.#opened.audit.append('unload', call.model, {}, actor);
         return this.#registry.unload(call.model);
       case 'want':
         return this.#registry.want({ model: call.model, version: call.version });
@@ -414,6 +456,8 @@ class Control {
         { labels: {}, value: this.#table.isReady ? 1 : 0 },
       ]),
       ...registryFamilies(this.#opened),
+      ...this.#opened.routes.families(),
+      ...(this.#predictions?.families() ?? []),
       ...this.#counts.families(),
     ];
   }
@@ -444,18 +488,28 @@ class Control {
 
   #onFleet(event: FleetEvent): void {
     switch (event.kind) {
-      case 'snapshot':
-        this.#metrics.put(event.life, unpackFamilies(event.snapshot.families));
+      case 'snapshot': {
+        const families = unpackFamilies(event.snapshot.families);
+        this.#metrics.put(event.life, families);
+        this.#room?.guard.put(event.life, families);
         this.#statistics.put(event.life, event.snapshot.statistics);
+        this.#room?.routes.take(event.life, event.snapshot.arms);
         return this.#registry.touch(event.used);
+      }
       case 'gone':
+        this.#room?.routes.ended(event.life);
         this.#metrics.end(event.life);
+        this.#incarnations.ended(event.life);
+        this.#room?.guard.end(event.life);
         return this.#statistics.end(event.life);
       case 'ready':
+        this.#incarnations.ready(event.life, `gateway_${event.process}`, event.listening.incarnation);
         return this.#onReady(event);
       case 'overdue':
         this.#log.error('run.overdue', { process: event.process, model: nameOf(event.version) });
-        return this.#opened.blame(this.#blames.hung(event.version));
+        if (!event.isShadow) return this.#opened.blame(this.#blames.hung(event.version));
+        if (this.#shadows.drop(event.version)) this.#log.error('shadow.dropped', { model: nameOf(event.version) });
+        return;
       case 'cannotListen':
         process.stderr.write(`sluice: ${event.message}\n`);
         return void this.#end(1);
@@ -509,6 +563,7 @@ class Control {
     const { drain_delay_ms, drain_timeout_ms } = this.#config;
     await this.#fleet.stop(code === 0 ? drain_delay_ms : 0, drain_timeout_ms);
     this.#admission.close();
+    await this.#predictions?.close();
     await this.#room?.close();
     this.#log.info('stopped', { code });
     this.#log.flush();

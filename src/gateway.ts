@@ -3,7 +3,8 @@
  *
  *   HTTP ┐                      ┌ version ─ batcher ─ lanes
  *        ├─▶ plane ─▶ router ─▶ ┤
- *   gRPC ┘                      └ version ─ batcher ─ lanes
+ *   gRPC ┘              │       └ version ─ batcher ─ lanes
+ *                       └─ copy ─▶ shadows ─▶ version in the background
  *
  * It ends in one of three ways: drained, with exit code 0; by SIGKILL; or by a fault that its supervisor sees. It never
  * exits while a run is under way, for that aborts the process.
@@ -11,13 +12,14 @@
  * Must not know control rooms, the registry or the admin API.
  */
 import cluster from 'node:cluster';
+import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { apiOptionsOf, grpcOptionsOf, httpOptionsOf } from './config/derived.js';
 import type { Config } from './config/schema.js';
 import { GatewayError } from './core/errors.js';
 import { fanOut } from './core/events.js';
-import type { DataPlane, ServerMetadata } from './core/inference.js';
-import { nameOf, type VersionId, type VersionSpec } from './core/model.js';
+import type { DataPlane, InferenceRequest, ServerMetadata } from './core/inference.js';
+import { type InstanceId, instanceNameOf, nameOf, type VersionSpec } from './core/model.js';
 import { packFamilies } from './core/packed-families.js';
 import type { RelayCall } from './core/relay.js';
 import { createRequestIds } from './core/request-id.js';
@@ -26,14 +28,20 @@ import { Cores } from './engine/cores.js';
 import { Marks } from './engine/marks.js';
 import { loadRuntime } from './engine/session.js';
 import { openVersion } from './engine/version.js';
+import { Predictions } from './gateway/predictions.js';
 import { type GrpcDoor, listenGrpc } from './grpc/server.js';
 import { createApi } from './http/api.js';
 import { type Door, listenHttp, type Route } from './http/transport.js';
 import { errorOf, type FromGateway, failureOf, post, type Snapshot, type ToGateway } from './ipc.js';
 import { createLog, type Log } from './log.js';
+import { createAccessLog } from './observe/access-log.js';
+import { Arms } from './observe/arms.js';
 import { watchLoop } from './observe/loop-lag.js';
 import { createMetrics } from './observe/metrics.js';
-import { Router } from './routing/router.js';
+import { type DrainableVersion, type Exposed, Router } from './routing/router.js';
+import { watchRecentLag } from './shadow/loop-lag.js';
+import { Shadows } from './shadow/shadows.js';
+import { openTracing, type Tracing } from './trace/tracing.js';
 
 const now = () => performance.now();
 
@@ -93,16 +101,26 @@ class Gateway {
   readonly #control: Control;
   readonly #log: Log;
   readonly #metrics = createMetrics(Date.now);
+  readonly #arms = new Arms();
   readonly #lag = watchLoop('main', 20, now);
   readonly #cores: Cores;
   readonly #marks: Marks;
   readonly #router: Router;
+  readonly #shadows: Shadows;
+  /** Undefined when neither spans nor access lines are asked for: then no request is looked at for its trace. */
+  readonly #tracing: Tracing | undefined;
   readonly #plane: DataPlane;
+  /** Instances that only see copies of requests, by the name of their version. */
+  readonly #copies = new Map<string, DrainableVersion>();
   /** Versions that are opening, by name: a drain waits for them. */
   readonly #opening = new Map<string, Promise<void>>();
+  /** Undefined when nothing is logged. */
+  #predictions: Predictions | undefined;
   #http: Door | undefined;
   #grpc: GrpcDoor | undefined;
   #isDraining = false;
+  /** A run of a shadow never ended: its thread runs on, whatever becomes of its version. */
+  #isStuck = false;
   /** Threads of versions that are opening. */
   #startingThreads = 0;
 
@@ -118,13 +136,61 @@ class Gateway {
     this.#log = createLog({ level: config.log.level, format: config.log.format, name: `gateway-${number}` });
     this.#marks = new Marks(setup.marks);
     this.#cores = new Cores(Math.max(1, Math.floor(availableParallelism() / config.gateway.processes)));
-    const observe = fanOut([this.#metrics.observe]);
+    const { access } = config.log;
+    this.#tracing = config.tracing.endpoint === '' && access === 0 ? undefined : this.#traced(setup.package);
+    const observe = fanOut([
+      this.#metrics.observe,
+      this.#arms.observe,
+      ...(access === 0 ? [] : [createAccessLog(access, (line) => this.#log.record('access', line))]),
+      ...(this.#tracing === undefined ? [] : [this.#tracing.observe]),
+    ]);
     this.#router = new Router({
       observe,
       now,
       want: async ({ model, version }) => void (await control.ask({ call: 'want', model, version })),
+      expose: (request) => this.#arms.expose(request, this.#exposed(request)),
+    });
+    this.#shadows = new Shadows({
+      now,
+      loopLagMs: watchRecentLag(now),
+      later: (work) => void setImmediate(work),
+      target: (id) => this.#copies.get(nameOf(id)),
     });
     this.#plane = this.#planeOf({ name: config.server.name, version: setup.package, extensions });
+  }
+
+  /** Whoever wants to see a request before it runs, and how it ended. */
+  #exposed(request: InferenceRequest): Exposed | undefined {
+    const shadowed = this.#shadows.begin(request);
+    const recorded = this.#predictions?.begin(request);
+    if (shadowed === undefined || recorded === undefined) return shadowed ?? recorded;
+    return {
+      end: (result) => {
+        recorded.end(result);
+        shadowed.end(result);
+      },
+    };
+  }
+
+  #traced(version: string): Tracing {
+    const { endpoint, headers_env, timeout_ms, queue_max, sample, service_name } = this.#config.tracing;
+    return openTracing({
+      endpoint,
+      headers: headers_env === '' ? '' : (process.env[headers_env] ?? ''),
+      timeoutMs: timeout_ms,
+      queueMax: queue_max,
+      sample,
+      resource: {
+        'service.name': service_name,
+        'service.version': version,
+        'service.instance.id': `gateway-${this.#number}`,
+        'process.pid': process.pid,
+      },
+      newId: (bytes) => randomBytes(bytes).toString('hex'),
+      now,
+      epochMs: Date.now,
+      onFault: (problem) => this.#log.warn('tracing.failed', { problem }),
+    });
   }
 
   #planeOf(server: ServerMetadata): DataPlane {
@@ -149,6 +215,7 @@ class Gateway {
           this.#log.error('request.failed', { error: error.message, cause: String(error.cause) });
         router.refuse(refusal);
       },
+      trace: this.#tracing?.begin,
       relay: this.#control.ask,
     };
   }
@@ -158,9 +225,11 @@ class Gateway {
       case 'open':
         return this.#open(message.spec);
       case 'drain':
-        return void this.#drain(message.id);
+        return void this.#drain(message);
       case 'route':
+        this.#arms.publish(message.table);
         this.#router.publish(message.table);
+        this.#shadows.publish(Object.values(message.table.routes).flatMap(({ shadows = [] }) => shadows));
         this.#grpc?.setServing(this.#plane.state().isReady);
         return this.#control.send({ kind: 'routed', generation: message.table.generation });
       case 'listen':
@@ -172,6 +241,10 @@ class Gateway {
           snapshot: this.#snapshot(),
           used: this.#router.takeUsed(),
         });
+      case 'report':
+        return this.#control.send({ kind: 'reported', shadows: this.#shadows.reports('all') });
+      case 'sketchesKept':
+        return this.#predictions?.kept(message.kept);
       case 'settings':
         return this.#log.setLevel(message.settings.logLevel);
       case 'stop':
@@ -182,6 +255,7 @@ class Gateway {
   #open(spec: VersionSpec): void {
     const startedAt = now();
     const { engine, batching } = this.#config;
+    const instance: InstanceId = spec.role === undefined ? { id: spec.id } : { id: spec.id, role: spec.role };
     this.#startingThreads += spec.instances;
     const opened = openVersion(spec, {
       cores: this.#cores,
@@ -191,30 +265,44 @@ class Gateway {
       hardRunTimeoutMs: engine.hard_run_timeout_ms,
       priorityAgingMs: batching.priority_aging_ms,
       marks: this.#marks,
-      onOverdue: (id) => this.#control.send({ kind: 'overdue', id }),
+      onOverdue: () => {
+        this.#isStuck ||= spec.role === 'shadow';
+        this.#control.send({ kind: 'overdue', ...instance });
+      },
     }).then(
       (version) => {
-        void this.#router.add(version)?.drain();
-        this.#control.send({ kind: 'opened', id: spec.id, openMs: now() - startedAt });
+        if (spec.role === 'shadow') {
+          void this.#copies.get(nameOf(spec.id))?.drain();
+          this.#copies.set(nameOf(spec.id), version);
+        } else void this.#router.add(version)?.drain();
+        this.#control.send({ kind: 'opened', ...instance, openMs: now() - startedAt });
       },
-      (error) => this.#control.send({ kind: 'openFailed', id: spec.id, failure: failureOf(GatewayError.from(error)) }),
+      (error) => this.#control.send({ kind: 'openFailed', ...instance, failure: failureOf(GatewayError.from(error)) }),
     );
-    this.#opening.set(nameOf(spec.id), opened);
+    this.#opening.set(instanceNameOf(instance), opened);
     void opened.then(() => {
       this.#startingThreads -= spec.instances;
     });
   }
 
-  async #drain(id: VersionId): Promise<void> {
-    await this.#opening.get(nameOf(id));
-    this.#opening.delete(nameOf(id));
-    await this.#router.drain(id);
-    this.#control.send({ kind: 'drained', id });
+  async #drain({ id, role }: InstanceId): Promise<void> {
+    const instance: InstanceId = role === undefined ? { id } : { id, role };
+    const name = instanceNameOf(instance);
+    await this.#opening.get(name);
+    this.#opening.delete(name);
+    if (role === 'shadow') {
+      const copy = this.#copies.get(nameOf(id));
+      this.#copies.delete(nameOf(id));
+      await copy?.drain();
+    } else await this.#router.drain(id);
+    this.#control.send({ kind: 'drained', ...instance });
   }
 
   async #listen(): Promise<void> {
     const { http, grpc } = this.#config;
+    const incarnation = Date.now();
     try {
+      await this.#openPredictions(incarnation);
       if (http.enabled) this.#http = await listenHttp(this.#api(), { ...httpOptionsOf(this.#config), now });
       if (grpc.enabled)
         this.#grpc = await listenGrpc(this.#plane, {
@@ -232,8 +320,24 @@ class Gateway {
         httpPort: this.#http?.port,
         httpEngine: this.#http?.engine ?? 'off',
         grpcPort: this.#grpc?.port,
+        incarnation,
         onnxruntime: loadRuntime().version,
       },
+    });
+  }
+
+  async #openPredictions(incarnation: number): Promise<void> {
+    const { prediction_log: config, drift } = this.#config;
+    if (!config.enabled) return;
+    this.#predictions = await Predictions.open({
+      config,
+      drift,
+      gatewayId: `gateway_${this.#number}`,
+      incarnation,
+      now,
+      epochMs: Date.now,
+      onLost: (error) => this.#log.error('predictions.lost', { error: error.message }),
+      onSketches: (closed) => this.#control.send({ kind: 'sketches', closed }),
     });
   }
 
@@ -253,9 +357,15 @@ class Gateway {
     const { families, statistics } = this.#metrics.snapshot({
       versions,
       startingThreads: this.#startingThreads,
-      families: [this.#lag(), ...this.#processFamilies()],
+      families: [
+        this.#lag(),
+        ...this.#processFamilies(),
+        ...this.#shadows.families(),
+        ...(this.#predictions?.families() ?? []),
+        ...(this.#tracing?.families() ?? []),
+      ],
     });
-    return { families: packFamilies(families), statistics };
+    return { families: packFamilies(families), statistics, arms: this.#arms.take() };
   }
 
   #processFamilies(): Family[] {
@@ -303,12 +413,17 @@ class Gateway {
     }, drainTimeoutMs);
     await Promise.all([this.#closeHttp(Math.min(lingerMs, drainTimeoutMs / 4)), this.#grpc?.stop(drainTimeoutMs)]);
     await Promise.all(this.#opening.values());
+    this.#shadows.publish([]);
     await Promise.all(Array.from(this.#router.versions, ({ id }) => this.#router.drain(id)));
+    await Promise.all(Array.from(this.#copies.values(), (copy) => copy.drain()));
     clearTimeout(forced);
+    await Promise.all([this.#tracing?.close(lastSpansMs), this.#predictions?.close()]);
     this.#control.send({ kind: 'pong', seq: 0, snapshot: this.#snapshot(), used: [] });
     this.#log.flush();
     if (process.connected) process.disconnect();
-    process.exit(0);
+    // To exit during a run aborts the process.
+    if (this.#isStuck) process.kill(process.pid, 'SIGKILL');
+    else process.exit(0);
   }
 }
 
@@ -317,6 +432,8 @@ class Gateway {
  * that reconnected a moment ago must not find its connection closed without an answer.
  */
 const lingerMs = 500;
+/** A process that ends waits so long for the collector to take its last spans. */
+const lastSpansMs = 500;
 /** How often a door is asked whether its last request is answered. */
 const lookMs = 10;
 

@@ -1,20 +1,23 @@
 /**
  * What the control process and a gateway process say to each other: two closed unions over the process channel.
  *
- *   control ─ ToGateway ─▶ gateway      configure, open, drain, route, listen, ping, answer, settings, stop
- *   control ◀─ FromGateway ─ gateway    started, opened, drained, routed, listening, pong, ask, snapshot, overdue, failed
+ *   control ─ ToGateway ─▶ gateway      configure, open, drain, route, listen, ping, report, answer, settings, stop
+ *   control ◀─ FromGateway ─ gateway    started, opened, drained, routed, listening, pong, reported, ask, overdue, failed
  *
  * Messages are structured clones, so typed arrays and bigint travel as they are. A channel that is gone swallows what is
  * sent: the other end's death is noticed by its exit, not here.
  *
  * Must not know what is done with a message.
  */
+import type { ArmTake } from './core/arm-counts.js';
+import type { ClosedSketch, SketchesKept } from './core/closed-sketch.js';
 import type { Code, RejectReason } from './core/errors.js';
 import { GatewayError } from './core/errors.js';
-import type { VersionId, VersionSpec } from './core/model.js';
+import type { InstanceId, VersionSpec } from './core/model.js';
 import type { PackedFamily } from './core/packed-families.js';
 import type { RelayCall } from './core/relay.js';
 import type { RouteTable } from './core/route.js';
+import type { ShadowReport } from './core/shadow-report.js';
 import type { VersionStatistics } from './core/statistics.js';
 
 /** Settings that may change while serving. */
@@ -40,10 +43,13 @@ export type ToGateway =
       readonly marks: string;
     }
   | { readonly kind: 'open'; readonly spec: VersionSpec }
-  | { readonly kind: 'drain'; readonly id: VersionId }
+  | ({ readonly kind: 'drain' } & InstanceId)
   | { readonly kind: 'route'; readonly table: RouteTable }
   | { readonly kind: 'listen' }
   | { readonly kind: 'ping'; readonly seq: number }
+  /** What has been found besides counts, which is too much for every beat. */
+  | { readonly kind: 'report' }
+  | { readonly kind: 'sketchesKept'; readonly kept: SketchesKept }
   | { readonly kind: 'answer'; readonly seq: number; readonly value?: unknown; readonly failure?: Failure }
   | { readonly kind: 'settings'; readonly settings: LiveSettings }
   | { readonly kind: 'stop'; readonly drainDelayMs: number; readonly drainTimeoutMs: number };
@@ -52,6 +58,8 @@ export type ToGateway =
 export interface Snapshot {
   readonly families: readonly PackedFamily[];
   readonly statistics: readonly VersionStatistics[];
+  /** Of arms; what their keys did is only what came since the last time. */
+  readonly arms: ArmTake;
 }
 
 export interface Listening {
@@ -59,19 +67,23 @@ export interface Listening {
   readonly httpEngine: string;
   readonly grpcPort: number | undefined;
   readonly onnxruntime: string;
+  /** Of this life of the process: a number that it alone has, and a later life a greater one. */
+  readonly incarnation: number;
 }
 
 export type FromGateway =
   | { readonly kind: 'started' }
-  | { readonly kind: 'opened'; readonly id: VersionId; readonly openMs: number }
-  | { readonly kind: 'openFailed'; readonly id: VersionId; readonly failure: Failure }
-  | { readonly kind: 'drained'; readonly id: VersionId }
+  | ({ readonly kind: 'opened'; readonly openMs: number } & InstanceId)
+  | ({ readonly kind: 'openFailed'; readonly failure: Failure } & InstanceId)
+  | ({ readonly kind: 'drained' } & InstanceId)
   | { readonly kind: 'routed'; readonly generation: number }
   | { readonly kind: 'listening'; readonly listening: Listening }
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'pong'; readonly seq: number; readonly snapshot: Snapshot; readonly used: readonly string[] }
+  | { readonly kind: 'reported'; readonly shadows: readonly ShadowReport[] }
+  | { readonly kind: 'sketches'; readonly closed: readonly ClosedSketch[] }
   | { readonly kind: 'ask'; readonly seq: number; readonly call: RelayCall }
-  | { readonly kind: 'overdue'; readonly id: VersionId };
+  | ({ readonly kind: 'overdue' } & InstanceId);
 
 /** One end of the channel: `process` in a gateway, the worker in the control process. */
 interface Channel {

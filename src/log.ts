@@ -5,7 +5,8 @@
  *
  * Nothing here may stop or slow what is being logged: fields of any kind are made plain first (deep, cyclic, throwing), lines
  * are written without waiting for their reader, and one that goes away is ignored. One event name gives at most ten
- * lines a second; its next line says how many were left out.
+ * lines a second; its next line says how many were left out. Records are not limited: whoever writes them was asked for so
+ * many, and what bounds them is the room for lines that wait for their reader.
  *
  * Must not know rooms.
  */
@@ -22,6 +23,8 @@ export interface Log {
   info(event: string, fields?: LogFields): void;
   warn(event: string, fields?: LogFields): void;
   error(event: string, fields?: LogFields): void;
+  /** A line of level info outside the rate limit. Its fields are plain and short already. */
+  record(event: string, fields: LogFields): void;
   setLevel(level: LogLevel): void;
   /** These levels write nothing, whatever the level is. */
   setMuted(levels: readonly LogLevel[]): void;
@@ -60,10 +63,20 @@ export function createLog(options: LogOptions): Log {
     if (!logger.isLevelEnabled(level) || muted.includes(level)) return;
     const suppressed = limit.take(event, now());
     if (suppressed === undefined) return;
-    const dropped = sink.takeDropped();
-    if (dropped > 0) logger.warn({ dropped }, 'log lines dropped');
+    tellDropped();
     const plain = plainFields(fields);
     logger[level](suppressed === 0 ? plain : { ...plain, suppressed }, event);
+  }
+
+  function record(event: string, fields: LogFields): void {
+    if (!logger.isLevelEnabled('info') || muted.includes('info')) return;
+    tellDropped();
+    logger.info(fields, event);
+  }
+
+  function tellDropped(): void {
+    const dropped = sink.takeDropped();
+    if (dropped > 0) logger.warn({ dropped }, 'log lines dropped');
   }
 
   return {
@@ -71,6 +84,7 @@ export function createLog(options: LogOptions): Log {
     info: (event, fields) => write('info', event, fields),
     warn: (event, fields) => write('warn', event, fields),
     error: (event, fields) => write('error', event, fields),
+    record,
     setLevel: (level) => {
       logger.level = level;
     },

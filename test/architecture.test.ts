@@ -34,9 +34,11 @@ function importsOf(file: string): string[] {
 }
 
 /** Rooms by plane; a room is a folder. */
-const gatewayRooms = ['http', 'grpc', 'routing', 'shadow', 'engine', 'observe'];
+const gatewayRooms = ['http', 'grpc', 'routing', 'shadow', 'engine', 'observe', 'trace'];
 const controlRooms = ['supervisor', 'registry', 'audit', 'monitor', 'admin'];
-const rooms = [...gatewayRooms, ...controlRooms, 'config'];
+/** Both planes have a part of these: one writes, the other reads. */
+const sharedRooms = ['predictions'];
+const rooms = [...gatewayRooms, ...controlRooms, ...sharedRooms, 'config'];
 
 const roomOf = (file: string) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : file);
 
@@ -57,6 +59,7 @@ const onlyIn: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['log.ts'],
   commander: ['cli.ts', 'cli/'],
   'lru-cache': ['registry/registry.ts'],
+  '@duckdb/node-api': ['predictions/database.ts'],
   'tar-stream': ['registry/archive.ts'],
 };
 

@@ -5,7 +5,7 @@ import type { GatewayError } from '../src/core/errors.js';
 import { Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
 import type { BatchPolicy, Version } from '../src/core/model.js';
 import { Batcher, type BatcherOptions, type Entry, type LaneKind, waitUs } from '../src/engine/batcher.js';
-import { Cores } from '../src/engine/cores.js';
+import { Cores, type Rank } from '../src/engine/cores.js';
 
 const timing = { queueMs: 0, inputMs: 0, inferMs: 0, outputMs: 0, batchRows: 0 };
 const reply: InferenceReply = { version: { model: 'm', version: '1' }, outputs: [], timing };
@@ -304,21 +304,46 @@ test('a higher priority goes first, and waiting long enough makes up for it', as
   );
 });
 
-test('the first of two versions to ask gets the core, a background one only when no primary wants it', async () => {
+test('versions get cores by rank and in the order of asking; background runs never take a primary one its core', () => {
+  const cores = new Cores(2);
+  const started: string[] = [];
+  const want = (name: string, rank: Rank) => cores.want({ rank, start: () => started.push(name) > 0 });
+  const newlyStarted = () => started.splice(0).join(' ');
+  // A hung one: its permit never comes back.
+  want('background 1', 'background');
+  want('background 2', 'background');
+  assert.equal(newlyStarted(), 'background 1');
+  for (const name of ['a', 'b', 'c', 'd']) want(name, 'primary');
+  assert.equal(newlyStarted(), 'a b');
+  cores.release('background');
+  assert.equal(newlyStarted(), '', 'primaries wait');
+  cores.release('primary');
+  cores.release('primary');
+  assert.equal(newlyStarted(), 'c d background 2');
+});
+
+test('who has nothing to start after all leaves the core to the next, and who asks twice is asked once', () => {
   const cores = new Cores(1);
-  const order: string[] = [];
-  const named = (name: string, rank: 'primary' | 'background') => {
-    const made = bench({ cores, rank });
-    return { ...made, ask: () => void made.batcher.infer(request(), '').then(() => order.push(name)) };
-  };
-  const [a, b, c] = [named('a', 'primary'), named('b', 'background'), named('c', 'primary')];
-  for (const one of [a, b, c]) one.ask();
-  await turn();
-  for (const one of [a, c, b]) {
-    one.runs[0]!.finish();
-    await turn();
-  }
-  assert.deepEqual(order, ['a', 'c', 'b']);
+  const started: string[] = [];
+  const claimant = (name: string, starts: boolean) => ({
+    rank: 'primary' as const,
+    start: () => {
+      started.push(name);
+      return starts;
+    },
+  });
+  const [a, b] = [claimant('a', false), claimant('b', true)];
+  cores.want(claimant('first', true));
+  cores.want(a);
+  cores.want(a);
+  cores.want(b);
+  cores.release('primary');
+  assert.deepEqual(started, ['first', 'a', 'b']);
+  const gone = claimant('gone', true);
+  cores.want(gone);
+  cores.forget(gone);
+  cores.release('primary');
+  assert.deepEqual(started, ['first', 'a', 'b']);
 });
 
 test('idle resolves when the last run has ended', async () => {

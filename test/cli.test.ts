@@ -91,6 +91,7 @@ test('help teaches every command with examples', async () => {
 
 test('wrong usage is one line and exit code 2', async () => {
   assertLines(await run(['srve']), 2, "unknown command 'srve', did you mean serve?");
+  assertLines(await run(['models', 'promot', 'm', '2']), 2, "unknown command 'models promot', did you mean promote?");
   assertLines(await run(['serve', '--htp-port', '1']), 2, '--htp-port: unknown flag, did you mean --http-port?');
   assertLines(
     await run(['serve', '--http-max-inptu-size=1']),
@@ -98,7 +99,7 @@ test('wrong usage is one line and exit code 2', async () => {
     '--http-max-inptu-size: unknown flag, did you mean --http-max-input-size?',
   );
   assertLines(await run(['serve', '--http-port']), 2, /argument missing/);
-  assertLines(await run(['models', 'too', 'many']), 2, /too many arguments/);
+  assertLines(await run(['audit', 'tail', 'too', 'many']), 2, /too many arguments/);
   assertLines(await run(['infer', 'digits']), 2, /--input <file>/);
 });
 

@@ -268,7 +268,7 @@ test('on and off are booleans, as the specification writes them', () => {
 test('the control port opens to others only with a token', () => {
   assert.match(
     problemsOf(fromYaml('admin:\n  host: 0.0.0.0\n'))[0]!,
-    /^sluice\.yaml:2: admin\.host: expected a loopback address or admin\.token/,
+    /^sluice\.yaml:2: admin\.host: expected a loopback address, or admin\.token/,
   );
   const token = '0123456789abcdef';
   assert.deepEqual(problemsOf({ env: { SLUICE_ADMIN_HOST: '0.0.0.0', SLUICE_ADMIN_TOKEN: token } }), []);

@@ -150,7 +150,7 @@ for (const engine of engines) {
   const isAbsent = engine !== 'node' && loadUws(engine) === undefined;
   const skip = isAbsent ? `the build ${engine} does not load on this system` : false;
   test(`draining on ${engine}`, { skip }, async (context) => {
-    const flags = ['--http-engine', engine, '--drain-timeout-ms', '20000', '--engine-instances', '2'];
+    const flags = ['--http-engine', engine, '--drain-timeout-ms', '120000', '--engine-instances', '2'];
     const server = await startServer({ models: writeSmall(freshDirectory(context)), flags, processes: 1 });
     context.after(() => server.kill('SIGKILL'));
     await checkDraining(context, server, httpDoor(server.http));

@@ -166,6 +166,12 @@ describe('fixtures', () => {
     await session.release();
   });
 
+  it('failsBeyondZero answers 7 for zeros and refuses everything else', async () => {
+    const { OUTPUT0 } = await run(fixtures.failsBeyondZero(), float([0, 0], [1, 2]));
+    assert.deepEqual([...(OUTPUT0!.data as Float32Array)], [7, 7]);
+    await assert.rejects(run(fixtures.failsBeyondZero(), float([0, 3], [1, 2])), /idx=3|out of bounds|must be within/);
+  });
+
   it('rangeByInput answers as many elements as it is told', async () => {
     const { OUTPUT0 } = await run(fixtures.rangeByInput(), ['int64', BigInt64Array.of(4n), [1]]);
     assert.deepEqual([...(OUTPUT0!.data as BigInt64Array)], [0n, 1n, 2n, 3n]);

@@ -237,6 +237,21 @@ function looping(
   );
 }
 
+/** OUTPUT0 = 7 for each element that rounds to 0; any other one is beyond the table, and the request is refused. */
+export function failsBeyondZero(dims: readonly Dimension[] = rows): Buffer {
+  return model(
+    graph({
+      inputs: [value('INPUT0', 'FP32', dims)],
+      outputs: [value('OUTPUT0', 'FP32', dims)],
+      nodes: [
+        node('Cast', ['INPUT0'], ['places'], { to: { int: 7 } }),
+        node('Gather', ['table', 'places'], ['OUTPUT0'], { axis: { int: 0 } }),
+      ],
+      initializers: [tensor('table', 'FP32', [1], floats([7]))],
+    }),
+  );
+}
+
 /** OUTPUT0 = 0, 1, 2, … below INPUT0: the caller decides how large the answer is. */
 export function rangeByInput(): Buffer {
   return model(

@@ -4,11 +4,12 @@
  * Must not know load or cells.
  */
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { removeStoreTree } from '../../test/store-tree.js';
 import { end, start } from './children.js';
 import { readMetrics } from './metrics-text.js';
 import type { Model } from './models.js';
@@ -111,7 +112,7 @@ export async function startGateway({ models, processes = 0, flags = [], env = {}
   const state = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
   const paths = { SLUICE_REGISTRY_STORE_PATH: join(state, 'store'), SLUICE_AUDIT_PATH: join(state, 'audit') };
   const child = start(process.execPath, args, { env: { ...process.env, ...paths, ...env } });
-  child.on('exit', () => removeTree(state));
+  child.on('exit', () => removeStoreTree(state));
   const log: Readonly<Record<string, unknown>>[] = [];
   const ready = new Map<number, number>();
   let addresses: { readonly http: string; readonly grpc: string } | undefined;
@@ -132,13 +133,6 @@ export async function startGateway({ models, processes = 0, flags = [], env = {}
 }
 
 const logMax = 10_000;
-
-/** A store is read-only all the way down. */
-function removeTree(directory: string): void {
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true }))
-    if (entry.isDirectory()) chmodSync(join(entry.parentPath, entry.name), 0o700);
-  rmSync(directory, { recursive: true, force: true });
-}
 
 /** How many processes there will be is the gateway's own choice; its metrics say how many are ready. */
 async function allReady(admin: string): Promise<void> {

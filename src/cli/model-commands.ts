@@ -5,6 +5,7 @@
  */
 import type { Command } from 'commander';
 import { readConfigFile } from '../config/read.js';
+import { nearest } from '../core/nearest.js';
 import { showAuditTail, verifyAuditLog } from './audit.js';
 import { Exit } from './exit.js';
 import { showHistory } from './history.js';
@@ -54,6 +55,14 @@ interface Where {
   readonly url: string;
 }
 
+function unknownCommand(name: string, { commands }: Command): string {
+  const meant = nearest(
+    name,
+    commands.map((command) => command.name()),
+  );
+  return `unknown command 'models ${name}'${meant === undefined ? '' : `, did you mean ${meant}?`}`;
+}
+
 export function addModelCommands(program: Command, env: NodeJS.ProcessEnv, write: Write): void {
   const gatewayAt = ({ url }: Where): Gateway => ({ url, token: env.SLUICE_ADMIN_TOKEN });
   const models = program
@@ -62,9 +71,14 @@ export function addModelCommands(program: Command, env: NodeJS.ProcessEnv, write
     .addHelpText('after', examples.models);
   const withUrl = (command: Command) => command.option('--url <url>', 'Address of the control port.', controlPort);
 
-  withUrl(models.command('ls', { isDefault: true }).description('List versions and sources.')).action(
-    async (where: Where) => write(await showModels(gatewayAt(where))),
-  );
+  withUrl(models.command('ls', { isDefault: true }).description('List versions and sources.'))
+    // Whatever is no command ends up here, and is to be told as that.
+    .allowExcessArguments()
+    .action(async (where: Where, command: Command) => {
+      const [unknown] = command.args;
+      if (unknown !== undefined) throw new Exit(2, unknownCommand(unknown, models));
+      write(await showModels(gatewayAt(where)));
+    });
   withUrl(models.command('show').description('One model with all its versions.').argument('<model>')).action(
     async (model: string, where: Where) => write(await showModel(model, gatewayAt(where))),
   );
@@ -128,6 +142,27 @@ export function addModelCommands(program: Command, env: NodeJS.ProcessEnv, write
         write(await operateModel(verb, model, { version }, gatewayAt(where))),
     );
   }
+  withUrl(
+    models
+      .command('approve')
+      .description('Agree that a version may answer by default, where its model needs approvals.')
+      .argument('<model@version>')
+      .option('--reason <text>', 'Why, for the audit log.', '')
+      .option('--breaking', 'Also that its inputs or outputs differ.')
+      .option('--break-glass', 'Pass over the others who would have to agree; owners only, with a reason.'),
+  ).action(
+    async (named: string, given: Where & { reason: string; breaking?: true; breakGlass?: true }): Promise<void> => {
+      const [, model, version] = /^([^@]+)@([^@]+)$/.exec(named) ?? [];
+      if (model === undefined) throw new Exit(2, `approve: expected <model>@<version>, got '${named}'`);
+      const body = {
+        version,
+        reason: given.reason,
+        breaking: given.breaking === true,
+        break_glass: given.breakGlass === true,
+      };
+      write(await operateModel('approve', model, body, gatewayAt(given)));
+    },
+  );
   withUrl(
     models
       .command('gc')

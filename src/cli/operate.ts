@@ -48,7 +48,7 @@ export async function showModel(model: string, gateway: Gateway): Promise<string
   return modelText((await ask({ url, token: gateway.token, of: 'the control port' })) as ShownModel);
 }
 
-/** @param verb load, unload, promote, release, rollback, pin, unpin, forgive */
+/** @param verb load, unload, promote, release, rollback, approve, pin, unpin, forgive */
 export async function operateModel(verb: string, model: string, body: object, gateway: Gateway): Promise<string> {
   const url = addressOf(gateway, `models/${encodeURIComponent(model)}/${verb}`);
   return modelText((await post(url, body, gateway)) as ShownModel);

@@ -35,9 +35,13 @@ function valueAt(config: object, path: string): unknown {
 }
 
 function shown({ facts }: Option, value: unknown): string {
-  if (facts.isSecret && value !== '') return '"***"';
+  if (facts.isSecret && !isNothing(value)) return '"***"';
   if (facts.isBytes) return bytesText(value as number);
   return stringify(value, { collectionStyle: 'flow', lineWidth: 0, defaultStringType: 'PLAIN' }).trimEnd();
+}
+
+function isNothing(value: unknown): boolean {
+  return value === '' || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
 }
 
 /** Every option, or those whose path or sentence contains the text. */

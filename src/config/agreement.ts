@@ -7,7 +7,7 @@ import type { Config } from './schema.js';
 
 /** @returns one line for each disagreement, under the option to look at */
 export function checkTogether(config: Config): { path: string; message: string }[] {
-  return [...portsTwice(config), ...openControl(config), ...priorities(config), ...beats(config), ...notYet(config)];
+  return [...portsTwice(config), ...openControl(config), ...priorities(config), ...beats(config)];
 }
 
 function portsTwice({ http, grpc, admin }: Config): { path: string; message: string }[] {
@@ -30,11 +30,12 @@ export function isLoopback(host: string): boolean {
 }
 
 function openControl({ admin }: Config): { path: string; message: string }[] {
-  if (!admin.enabled || isLoopback(admin.host) || admin.token !== '') return [];
+  const hasToken = admin.token !== '' || Object.keys(admin.tokens).length > 0;
+  if (!admin.enabled || isLoopback(admin.host) || hasToken) return [];
   return [
     {
       path: 'admin.host',
-      message: `expected a loopback address or admin.token to be set, got ${admin.host} without a token`,
+      message: `expected a loopback address, or admin.token or admin.tokens to be set, got ${admin.host} without a token`,
     },
   ];
 }
@@ -44,19 +45,6 @@ function priorities({ model_overrides }: Config): { path: string; message: strin
     if (priority === undefined || priority_levels === undefined || priority <= Math.max(1, priority_levels)) return [];
     const message = `${model}.priority: expected at most priority_levels (${priority_levels}), got ${priority}`;
     return [{ path: 'model_overrides', message }];
-  });
-}
-
-/** A route that takes a shadow or a canary and does nothing with it would be worse than none. */
-function notYet({ routes }: Config): { path: string; message: string }[] {
-  return Object.entries(routes).flatMap(([model, { shadows, canary }]) => {
-    const path = 'routes';
-    const found = [];
-    if (shadows.length > 0)
-      found.push({ path, message: `${model}.shadows: expected none, because this build does not run them` });
-    if (canary !== undefined)
-      found.push({ path, message: `${model}.canary: expected none, because this build does not judge one` });
-    return found;
   });
 }
 

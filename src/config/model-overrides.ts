@@ -27,6 +27,22 @@ const modelOverride = z.strictObject({
     description: 'Which of its versions are served.',
     expected: '{latest: {n: 1}}, all, or {specific: [1, 2]}',
   }),
+  approvals: z
+    .strictObject({
+      required: z.int().min(0).max(16).default(1),
+      roles: z
+        .array(z.enum(['reviewer', 'owner']))
+        .min(1)
+        .default(['reviewer', 'owner']),
+      distinct_from_requester: z.boolean().default(true),
+      expires_s: z.int().min(60).max(31_536_000).default(604_800),
+    })
+    .optional()
+    .meta({
+      description:
+        'How many people must agree before another version answers by default; a token of an operator is a reviewer, of an admin an owner.',
+      expected: '{required: 2, roles: [reviewer, owner], distinct_from_requester: true, expires_s: 604800}',
+    }),
   allow_breaking: only(toggle(false, 'A newer version may take over although its inputs or outputs differ.')),
   intra_op_threads: only(integer(1, 1, 256, 'Threads of the runtime inside one operator.')),
   inter_op_threads: only(integer(1, 1, 256, 'Threads of the runtime across operators.')),

@@ -122,6 +122,11 @@ export function structure<Check extends z.ZodType>(check: Check, fallback: z.out
   return check.default(fallback as never).meta({ ...facts, isStructure: true });
 }
 
+/** A part of all. */
+export function share(fallback: number, description: string) {
+  return structure(z.number().min(0).max(1), fallback, { description, expected: 'a number from 0 to 1' });
+}
+
 /**
  * An option of the protocol for something that this build does not have. Anything but its default is refused: an option that
  * is taken and does nothing would be worse.

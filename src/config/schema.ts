@@ -7,8 +7,11 @@
  * Must not know running code.
  */
 import { z } from 'zod';
+import { adminTokens, adminTokensExpected } from './admin-tokens.js';
+import { drift } from './drift.js';
 import { overrides } from './model-overrides.js';
-import { absent, bytes, choice, integer, oneOf, structure, text, toggle } from './option.js';
+import { absent, bytes, choice, factsOf, integer, oneOf, share, structure, text, toggle } from './option.js';
+import { predictionLog } from './prediction-log.js';
 import { sources } from './registry-sources.js';
 import { routes } from './routes.js';
 import { versionPolicy } from './version-policy.js';
@@ -59,6 +62,12 @@ const models = z.object({
     0,
     86_400_000,
     'How long the version before stays open after a new one answers, so that a rollback takes no time.',
+  ),
+  guard_ms: integer(
+    60_000,
+    0,
+    60_000,
+    'How long a version that took over is compared with the one before, and goes back when it fails, crawls or crashes; 0 = not.',
   ),
 });
 
@@ -132,13 +141,27 @@ const grpc = z.object({
 const admin = z.object({
   enabled: toggle(true, 'Open the control port: metrics, admin API.'),
   port: integer(8002, 0, 65_535, 'Port of the control listener; 0 = any free one.'),
-  host: text('127.0.0.1', 'Address of the control listener. Another than loopback needs admin.token.', hostRule),
+  host: text(
+    '127.0.0.1',
+    'Address of the control listener. Another than loopback needs admin.token or admin.tokens.',
+    hostRule,
+  ),
   token: text('', 'Token that callers of the control port present as "Authorization: Bearer …"; empty = none.', {
     pattern: /^([!-~]{16,512})?$/,
     expected: 'at least 16 visible ASCII characters, or nothing',
     isSecret: true,
   }),
-  metrics_open: toggle(false, 'Answer /metrics without the token.'),
+  tokens: structure(
+    adminTokens,
+    {},
+    {
+      description:
+        'Tokens of the control port by name, each with a role; beside admin.token, which has the role admin.',
+      expected: adminTokensExpected,
+      isSecret: true,
+    },
+  ),
+  metrics_open: toggle(false, 'Answer /metrics without a token.'),
 });
 
 const engine = z.object({
@@ -202,6 +225,35 @@ const batching = z.object({
     'Longest time in the queue; 0 = four times the slow run time of the model, 1 to 30 seconds.',
   ),
   priority_aging_ms: integer(500, 1, 3_600_000, 'Waiting this long raises a request by one priority level.'),
+});
+
+const endpoint = text('', 'Collector that takes spans as OTLP over HTTP, without /v1/traces; empty = no tracing.', {
+  pattern: /^(https?:\/\/[A-Za-z0-9.:_[\]-]{1,253}(\/[!"$->@-~]*)?)?$/,
+  expected: 'a URL such as http://localhost:4318, or nothing',
+});
+
+const tracing = z.object({
+  endpoint: endpoint.refine((url) => url === '' || URL.canParse(url)).meta({ ...factsOf(endpoint) }),
+  sample: share(0.001, 'Share of requests that are traced; those of a caller that is traced itself always are.'),
+  service_name: text('sluice', 'Name of this service in its spans.', {
+    pattern: /^[ -~]{1,128}$/,
+    expected: '1 to 128 printable ASCII characters',
+  }),
+  headers_env: text(
+    '',
+    'Environment variable with headers for the collector, as name=value,name=value; empty = none.',
+    {
+      pattern: /^([A-Za-z_][A-Za-z0-9_]{0,127})?$/,
+      expected: 'the name of an environment variable, or nothing',
+    },
+  ),
+  timeout_ms: integer(10_000, 100, 60_000, 'Time that the collector has to take a batch.'),
+  queue_max: integer(
+    2048,
+    64,
+    100_000,
+    'Traced requests of one process that wait for the collector; more are dropped.',
+  ),
 });
 
 export const schema = z.object({
@@ -288,13 +340,15 @@ export const schema = z.object({
       ['auto', 'json', 'pretty'],
       'Form of the lines; auto = pretty on a terminal, JSON otherwise.',
     ),
-    access: absent(0, 'Share of requests that get an access line; 0 = off.'),
+    access: share(0, 'Share of requests that get a line of their own; 0 = off.'),
   }),
+  tracing,
   metrics: z.object({
     triton_aliases: toggle(false, 'Also give the nv_inference_* metrics of Triton.'),
     series_max: integer(5000, 100, 1_000_000, 'Series in all; what comes later is counted under _other.'),
   }),
-  prediction_log: z.object({ sample: absent(0, 'Share of requests that are logged with their tensors; 0 = off.') }),
+  prediction_log: predictionLog,
+  drift,
   cache: z.object({ enabled: absent(false, 'Answer equal requests from memory.') }),
   cors: z.object({ enabled: absent(false, 'Answer browsers of other origins.') }),
   compat: z.object({

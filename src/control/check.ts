@@ -14,6 +14,7 @@ import type { Source } from '../registry/source.js';
 import { placeOf } from '../registry/sources/folder.js';
 import { type SourceConfig, sourceOf, sourcesIn } from './network-sources.js';
 import { problemsWith, routedVersions } from './routes.js';
+import { shadowedVersions } from './shadows.js';
 import { passingMemory } from './source-memory.js';
 
 /** What is wrong, and where. */
@@ -78,6 +79,7 @@ async function problemsOf(
     ownPolicyOf,
     defaultPolicy: () => config.models.version_policy,
     routed: (model) => routedVersions(config.routes, model),
+    shadowed: (model) => shadowedVersions(config.routes, model),
     ignored: () => {},
   });
   if (listing !== undefined) catalogue.put(entry.name, listing);

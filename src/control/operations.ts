@@ -9,17 +9,26 @@ import { historyOf } from '../audit/history.js';
 import { GatewayError } from '../core/errors.js';
 import type { ServedListing, SourceState } from '../core/listing.js';
 import { nameOf } from '../core/model.js';
+import type { ShadowReport } from '../core/shadow-report.js';
 import { shapeText, type TensorSpec } from '../core/tensor.js';
 import { sorted } from '../registry/versions.js';
+import type { Person } from './approval-desk.js';
 import type { ControlCounts } from './counts.js';
+import { loggedAnswer, type PredictionRoom } from './prediction-room.js';
 import type { RegistryRoom } from './registry-room.js';
 import type { Reload } from './reload.js';
+import { documentOf } from './shadow-document.js';
 
 export interface OperationTools {
   readonly room: RegistryRoom;
   readonly counts: ControlCounts;
   readonly reload: Reload;
   readonly actor: string;
+  /** Of the actor's token. */
+  readonly role: Person['role'];
+  readonly shadows: () => Promise<readonly ShadowReport[]>;
+  /** Undefined when nothing is logged. */
+  readonly predictions: PredictionRoom | undefined;
 }
 
 export async function operate(operation: Operation, tools: OperationTools): Promise<unknown> {
@@ -31,6 +40,8 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
       return { model: operation.model, periods: await historyOf(room.audit.read(1), operation.model) };
     case 'sources':
       return { sources: sourceStates(room) };
+    case 'shadows':
+      return { shadows: (await tools.shadows()).map(documentOf) };
     case 'audit':
       return { entries: await room.audit.tail(operation.last) };
     case 'plan':
@@ -43,6 +54,10 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
       return {};
     case 'gc':
       return collected(operation.graceMs, tools);
+    case 'routing':
+      return room.routes.desk.operate(operation.asked, tools.actor);
+    case 'log':
+      return loggedAnswer(operation.asked, tools.predictions);
     default:
       return changed(operation, tools);
   }
@@ -50,15 +65,29 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
 
 type Change = Exclude<
   Operation,
-  { operation: 'show' | 'history' | 'sources' | 'audit' | 'plan' | 'apply' | 'poll' | 'gc' }
+  {
+    operation:
+      | 'show'
+      | 'history'
+      | 'sources'
+      | 'shadows'
+      | 'audit'
+      | 'plan'
+      | 'apply'
+      | 'poll'
+      | 'gc'
+      | 'routing'
+      | 'log';
+  }
 >;
 
-async function changed(change: Change, { room, counts, actor }: OperationTools): Promise<unknown> {
+async function changed(change: Change, { room, counts, actor, role }: OperationTools): Promise<unknown> {
   const { registry, audit } = room;
   const { operation, ...detail } = change;
   const { model } = change;
   if (!registry.has(model) && operation !== 'load')
     throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' is not found`);
+  if (change.operation === 'approve') return approved(change, { room, person: { name: actor, role } });
   const subject = 'version' in change ? nameOf({ model, version: change.version }) : model;
   await audit.append(actionOf(change), subject, detail, actor);
   switch (change.operation) {
@@ -69,18 +98,21 @@ async function changed(change: Change, { room, counts, actor }: OperationTools):
       await registry.unload(model);
       break;
     case 'promote':
-      await registry.promote({ model, version: change.version }, change.label, change);
+      await registry.decisions.promote({ model, version: change.version }, change.label, {
+        ...change,
+        requester: actor,
+      });
       break;
     case 'release':
-      await registry.release(model, change.label);
+      await registry.decisions.release(model, change.label);
       break;
     case 'rollback':
-      await registry.rollback(model, change.reason === '' ? 'rollback' : `rollback: ${change.reason}`);
+      await registry.decisions.rollback(model, change.reason === '' ? 'rollback' : `rollback: ${change.reason}`);
       counts.rollbacks.add(['operator']);
       break;
     case 'pin':
     case 'unpin':
-      await registry.pin({ model, version: change.version }, operation === 'pin');
+      await registry.decisions.pin({ model, version: change.version }, operation === 'pin');
       break;
     case 'forgive':
       await forgiven(model, change.version, room);
@@ -89,7 +121,19 @@ async function changed(change: Change, { room, counts, actor }: OperationTools):
   return shown(model, room);
 }
 
-function actionOf({ operation }: Change): AuditAction {
+/** Written down by the desk, with what was approved; what waited for it is looked at again. */
+async function approved(
+  { model, version, breaking, breakGlass: isBreakGlass, reason }: Extract<Change, { operation: 'approve' }>,
+  { room, person }: { readonly room: RegistryRoom; readonly person: Person },
+): Promise<unknown> {
+  const id = { model, version };
+  const action = breaking ? 'breaking' : 'champion';
+  await room.approvals.approve(id, room.registry.specOf(id), person, { reason, action, isBreakGlass });
+  await room.registry.offer();
+  return shown(model, room);
+}
+
+function actionOf({ operation }: Exclude<Change, { operation: 'approve' }>): AuditAction {
   if (operation === 'forgive') return 'version.unquarantined';
   return operation === 'release' ? 'version.released' : operation;
 }
@@ -97,11 +141,11 @@ function actionOf({ operation }: Change): AuditAction {
 async function forgiven(model: string, version: string, { registry, quarantine, store }: RegistryRoom): Promise<void> {
   for (const stored of store.versions())
     if (stored.model === model && stored.version === version) await quarantine.lift(stored.artifactSha256);
-  await registry.forgive({ model, version });
+  await registry.decisions.forgive({ model, version });
 }
 
 /** One model with all that is known of its versions. @throws NOT_FOUND */
-function shown(name: string, { registry, store, quarantine }: RegistryRoom): unknown {
+function shown(name: string, { registry, store, quarantine, approvals }: RegistryRoom): unknown {
   const model = [...registry.models()].find((candidate) => candidate.name === name);
   if (model === undefined) throw new GatewayError('NOT_FOUND', `Request for unknown model: '${name}' is not found`);
   const { source, champion, previous, labels, choice } = model;
@@ -118,6 +162,7 @@ function shown(name: string, { registry, store, quarantine }: RegistryRoom): unk
       bytes: stored?.bytes ?? null,
       signature: stored?.record.verdict ?? null,
       quarantine: quarantine.find(sha256) ?? null,
+      approvals: approvals.of(id),
       facts,
     };
   });

@@ -133,10 +133,14 @@ const anyPorts = ['http.port', 'grpc.port'];
 
 type Group = Readonly<Record<string, unknown>>;
 
+/** What nobody is to be shown. */
+const secrets: readonly string[] = ['admin.token', 'admin.tokens'];
+
 function differences(from: unknown, to: unknown, path: string): OptionChange[] {
   if (JSON.stringify(from) === JSON.stringify(to)) return [];
   // "Any free one" is what it got.
   if (to === 0 && anyPorts.includes(path)) return [];
+  if (secrets.includes(path)) return [{ option: path, from: '***', to: '***', isLive: false }];
   const isLive = live.some((option) => option === path);
   if (isLive || !isGroup(from) || !isGroup(to)) return [{ option: path, from, to, isLive }];
   return Object.keys(from).flatMap((key) => differences(from[key], to[key], path === '' ? key : `${path}.${key}`));

@@ -9,6 +9,7 @@ import type { RejectReason } from './errors.js';
 import type { OutcomeCode, Protocol, Timing } from './inference.js';
 import type { VersionId } from './model.js';
 import type { Assignment } from './route.js';
+import type { Trace } from './trace.js';
 
 export interface InferenceEvent {
   readonly kind: 'inference';
@@ -25,6 +26,8 @@ export interface InferenceEvent {
   readonly timing: Timing | undefined;
   /** What the model's route decided; undefined when it has none. */
   readonly assignment?: Assignment | undefined;
+  /** Undefined when it is part of no trace. */
+  readonly trace?: Trace | undefined;
 }
 
 export interface BatchEvent {

@@ -13,6 +13,7 @@ import type { Version, VersionId } from './model.js';
 import type { RelayCall } from './relay.js';
 import type { Assignment } from './route.js';
 import type { Tensor } from './tensor.js';
+import type { Trace } from './trace.js';
 
 export type Protocol = 'http' | 'grpc';
 
@@ -58,6 +59,8 @@ export interface InferenceRequest {
   readonly protocol: Protocol;
   /** What the model's route decided; undefined when it has none. */
   readonly assignment?: Assignment | undefined;
+  /** Undefined when it is part of no trace. */
+  readonly trace?: Trace | undefined;
 }
 
 /** Where the time went, in milliseconds; for a request in a batch each part is the whole time of its batch. */
@@ -84,6 +87,9 @@ export interface Refusal {
   readonly protocol: Protocol;
   readonly receivedAt: number;
   readonly error: GatewayError;
+  /** The effective request id. */
+  readonly id?: string;
+  readonly trace?: Trace | undefined;
 }
 
 export interface ServerState {
@@ -160,6 +166,11 @@ export interface DataPlane {
   metadata(model: string, selector: Selector): Promise<ModelMetadata>;
   readonly infer: Infer;
   refuse(refusal: Refusal): void;
+  /**
+   * A call's place in a trace; undefined when it has none. Asked once the request's id is known. Absent when nobody wants to
+   * know: then no header is read for it.
+   */
+  readonly trace?: ((terms: CallTerms, receivedAt: number) => Trace | undefined) | undefined;
   /** Passes a call that concerns the whole server up to the control process. */
   relay(call: RelayCall): Promise<unknown>;
 }

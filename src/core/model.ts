@@ -67,6 +67,25 @@ export interface ArtifactId {
   readonly sha256: string;
 }
 
+/** One declared column of an input: what drift is measured of, and a column of the prediction log. */
+export interface FeatureSpec {
+  readonly name: string;
+  readonly input: string;
+  /** Which element of a row. */
+  readonly column: number;
+  readonly kind: 'numeric' | 'categorical' | 'id' | 'ignore';
+  readonly weight: number;
+  readonly isCritical: boolean;
+}
+
+/** What the numbers of the outputs mean, as far as the manifest says so. */
+export interface Semantics {
+  readonly task: 'binary' | 'multiclass' | 'regression' | 'other' | undefined;
+  /** Where the score is that the threshold is compared with. */
+  readonly score: { readonly output: string; readonly column: number } | undefined;
+  readonly threshold: number;
+}
+
 /** Everything a gateway process needs to open a version. `signature` and `batch.rowsMax` come from admission. */
 export interface VersionSpec {
   readonly id: VersionId;
@@ -79,12 +98,18 @@ export interface VersionSpec {
   /** Threads that run this version in each process. */
   readonly instances: number;
   readonly rank: 'primary' | 'background';
+  /** One more instance of a version, which only copies of requests reach. */
+  readonly role?: 'shadow';
   /** The graph has no loop, so a run ends in a time that its shapes foretell. */
   readonly isBounded: boolean;
   readonly config: ModelConfig;
   /** Class labels by output name, for the classification extension. */
   readonly labels: Readonly<Record<string, readonly string[]>>;
   readonly properties: Readonly<Record<string, string>>;
+  readonly features?: readonly FeatureSpec[];
+  readonly semantics?: Semantics;
+  /** File below `directory` with what its inputs were like when it was made. */
+  readonly profile?: string;
   readonly artifact?: ArtifactId;
 }
 
@@ -95,6 +120,9 @@ export interface Version {
   readonly batch: BatchPolicy;
   readonly config: ModelConfig;
   readonly labels: Readonly<Record<string, readonly string[]>>;
+  readonly features?: readonly FeatureSpec[];
+  readonly semantics?: Semantics | undefined;
+  readonly artifact?: ArtifactId | undefined;
   readonly infer: Infer;
 }
 
@@ -119,6 +147,18 @@ export interface ModelConfig {
 /** `model@version`: the key of maps and the name in logs. */
 export function nameOf(id: VersionId): string {
   return `${id.model}@${id.version}`;
+}
+
+/** What an instance of a version is for. */
+export interface InstanceId {
+  readonly id: VersionId;
+  /** Absent = it answers callers. */
+  readonly role?: VersionSpec['role'];
+}
+
+/** `model@version`, and `model@version shadow` for the instance that only sees copies. */
+export function instanceNameOf({ id, role }: InstanceId): string {
+  return role === undefined ? nameOf(id) : `${nameOf(id)} ${role}`;
 }
 
 const modelName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;

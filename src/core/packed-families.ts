@@ -6,12 +6,14 @@
  *
  * Must not know the channel.
  */
-import type { Family, Series } from './series.js';
+import type { Exemplars, Family, Series } from './series.js';
 
 export interface PackedFamily extends Omit<Family, 'series'> {
   readonly labels: readonly Series['labels'][];
   /** Series by series: the value, then the counts of the buckets and the sum when it is a histogram. */
   readonly numbers: Float64Array;
+  /** Series by series; absent when none has any. */
+  readonly exemplars?: readonly (Exemplars | undefined)[];
 }
 
 export function packFamilies(families: readonly Family[]): PackedFamily[] {
@@ -25,20 +27,23 @@ export function packFamilies(families: readonly Family[]): PackedFamily[] {
       for (let bucket = 0; bucket < countsOfOne; bucket++) numbers[at++] = counts?.[bucket] ?? 0;
       numbers[at++] = sum ?? 0;
     }
-    return { ...head, labels: series.map(({ labels }) => labels), numbers };
+    const packed = { ...head, labels: series.map(({ labels }) => labels), numbers };
+    if (!series.some(({ exemplars }) => exemplars !== undefined)) return packed;
+    return { ...packed, exemplars: series.map((one) => one.exemplars) };
   });
 }
 
 export function unpackFamilies(packed: readonly PackedFamily[]): Family[] {
-  return packed.map(({ labels: all, numbers, ...head }) => {
+  return packed.map(({ labels: all, numbers, exemplars, ...head }) => {
     const countsOfOne = countsIn(head);
     let at = 0;
-    const series = all.map((labels): Series => {
+    const series = all.map((labels, index): Series => {
       const value = numbers[at++]!;
       if (countsOfOne === 0) return { labels, value };
       const counts: number[] = [];
       for (let bucket = 0; bucket < countsOfOne; bucket++) counts.push(numbers[at++]!);
-      return { labels, value, counts, sum: numbers[at++]! };
+      const plain = { labels, value, counts, sum: numbers[at++]! };
+      return exemplars?.[index] === undefined ? plain : { ...plain, exemplars: exemplars[index] };
     });
     return { ...head, series };
   });

@@ -6,6 +6,7 @@
  *
  * Must not know how a version is opened.
  */
+import type { ShadowPlan } from './shadow-plan.js';
 
 export type ServingState = 'ready' | 'lazy' | 'loading' | 'unloading' | 'unavailable';
 
@@ -72,6 +73,10 @@ export interface Experiment {
     /** Variants of single keys. */
     readonly keys: Readonly<Record<string, string>>;
   };
+  /** Above it a request counts as slow; absent as long as nobody knows what is usual. */
+  readonly slowMs?: number;
+  /** What its variants answer is to be compared. */
+  readonly countsPredictions?: true;
 }
 
 /** Which rule decided (monitoring §3). */
@@ -109,6 +114,8 @@ export interface Route {
   readonly champion: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly experiment?: Experiment;
+  /** What else sees a copy of the model's requests. */
+  readonly shadows?: readonly ShadowPlan[];
 }
 
 export interface RouteTable {

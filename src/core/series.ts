@@ -8,6 +8,17 @@
  */
 import { GatewayError } from './errors.js';
 
+/** A traced request, as an example of what a bucket counts. */
+export interface Exemplar {
+  readonly traceId: string;
+  readonly value: number;
+  /** Milliseconds since the epoch. */
+  readonly epochMs: number;
+}
+
+/** By bucket, the last one each. */
+export type Exemplars = readonly (Exemplar | undefined)[];
+
 export interface Series {
   readonly labels: Readonly<Record<string, string>>;
   /** Of a histogram: how many observations. */
@@ -15,6 +26,7 @@ export interface Series {
   /** Observations in each bucket alone, one more than `buckets`: the last is everything above. */
   readonly counts?: readonly number[];
   readonly sum?: number;
+  readonly exemplars?: Exemplars | undefined;
 }
 
 export interface Family {
@@ -75,5 +87,15 @@ export function addSeries(a: Series, b: Series, merge: 'sum' | 'max'): Series {
   const value = merge === 'max' ? Math.max(a.value, b.value) : a.value + b.value;
   if (a.counts === undefined || b.counts === undefined) return { labels: a.labels, value };
   const counts = a.counts.map((count, index) => count + (b.counts![index] ?? 0));
-  return { labels: a.labels, value, counts, sum: (a.sum ?? 0) + (b.sum ?? 0) };
+  const added = { labels: a.labels, value, counts, sum: (a.sum ?? 0) + (b.sum ?? 0) };
+  const exemplars = newestOf(a.exemplars, b.exemplars);
+  return exemplars === undefined ? added : { ...added, exemplars };
+}
+
+function newestOf(a: Exemplars | undefined, b: Exemplars | undefined): Exemplars | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, bucket) => {
+    const [one, other] = [a[bucket], b[bucket]];
+    return one === undefined || (other !== undefined && other.epochMs > one.epochMs) ? other : one;
+  });
 }

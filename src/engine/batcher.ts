@@ -211,7 +211,7 @@ export class Batcher {
     this.#watchExpiry();
     void Promise.resolve(this.#options.run(batch, 'thread')).then(() => {
       this.#running.delete(batch);
-      this.#options.cores.release();
+      this.#options.cores.release(this.#options.rank);
       this.#look();
     });
     if (this.#waiting.length > 0 && this.#running.size < this.#options.threads)

@@ -12,9 +12,12 @@ import { GatewayError } from '../core/errors.js';
 import type { Observe } from '../core/events.js';
 import type { InferenceReply, InferenceRequest, Timing } from '../core/inference.js';
 import {
+  type ArtifactId,
   type BatchPolicy,
+  type FeatureSpec,
   type ModelConfig,
   nameOf,
+  type Semantics,
   type Signature,
   type Version,
   type VersionId,
@@ -45,6 +48,10 @@ const backgroundNice = 19;
  * @throws FAILED_PRECONDITION when the model cannot be opened or is not what admission saw
  */
 export async function openVersion(spec: VersionSpec, options: EngineOptions): Promise<OpenVersion> {
+  let gaveUp = () => {};
+  const isStuck = new Promise<void>((resolve) => {
+    gaveUp = resolve;
+  });
   const lanes = await openLanes({
     name: nameOf(spec.id),
     file: spec.file,
@@ -55,7 +62,10 @@ export async function openVersion(spec: VersionSpec, options: EngineOptions): Pr
     mayRunInline: spec.isBounded && spec.rank === 'primary' && hasFixedRows(spec.signature, spec.batch),
     hardRunTimeoutMs: options.hardRunTimeoutMs,
     marks: options.marks,
-    onOverdue: () => options.onOverdue(spec.id),
+    onOverdue: () => {
+      if (spec.role === 'shadow') gaveUp();
+      options.onOverdue(spec.id);
+    },
     niceIncrement: spec.rank === 'background' ? backgroundNice : 0,
   });
   const difference = differenceOf(spec.signature, lanes);
@@ -63,7 +73,7 @@ export async function openVersion(spec: VersionSpec, options: EngineOptions): Pr
     await lanes.close();
     throw new GatewayError('FAILED_PRECONDITION', difference);
   }
-  return new OpenVersion(spec, lanes, options);
+  return new OpenVersion(spec, { lanes, isStuck }, options);
 }
 
 /** Powers of two, the preferred sizes and the largest. */
@@ -101,6 +111,9 @@ export class OpenVersion implements Version {
   readonly config: ModelConfig;
   readonly labels: Readonly<Record<string, readonly string[]>>;
   readonly properties: Readonly<Record<string, string>>;
+  readonly features: readonly FeatureSpec[];
+  readonly semantics: Semantics | undefined;
+  readonly artifact: ArtifactId | undefined;
   readonly infer: (request: InferenceRequest) => Promise<InferenceReply>;
   readonly threads: number;
   /** Axes that vary besides the batch, by input; none = all requests are of one shape. */
@@ -108,17 +121,27 @@ export class OpenVersion implements Version {
   readonly #lanes: Lanes;
   readonly #batcher: Batcher;
   readonly #options: EngineOptions;
+  readonly #isStuck: Promise<void>;
   #isClosed = false;
 
-  constructor(spec: VersionSpec, lanes: Lanes, options: EngineOptions) {
+  /** @param isStuck resolves when a shadow's run is taken for one that never ends */
+  constructor(
+    spec: VersionSpec,
+    { lanes, isStuck }: { readonly lanes: Lanes; readonly isStuck: Promise<void> },
+    options: EngineOptions,
+  ) {
     this.id = spec.id;
     this.signature = spec.signature;
     this.batch = spec.batch;
     this.config = spec.config;
     this.labels = spec.labels;
     this.properties = spec.properties;
+    this.features = spec.features ?? [];
+    this.semantics = spec.semantics;
+    this.artifact = spec.artifact;
     this.threads = spec.instances;
     this.#lanes = lanes;
+    this.#isStuck = isStuck;
     this.#options = options;
     this.#hasFreeAxes = spec.signature.inputs.some(({ shape }) =>
       shape.some((dimension, axis) => axis > 0 && dimension < 0),
@@ -149,11 +172,14 @@ export class OpenVersion implements Version {
     return this.#lanes.busy;
   }
 
-  /** Finishes what it has, then frees threads and memory. The caller has made sure that nothing new is sent here. */
+  /**
+   * Finishes what it has, then frees threads and memory. The caller has made sure that nothing new is sent here. A shadow's
+   * run that never ends is left behind with its thread: only the end of the process ends it.
+   */
   async drain(): Promise<void> {
-    await this.#batcher.idle();
+    const isIdle = await Promise.race([this.#batcher.idle().then(() => true), this.#isStuck.then(() => false)]);
     this.#isClosed = true;
-    await this.#lanes.close();
+    if (isIdle) await this.#lanes.close();
   }
 
   #infer(request: InferenceRequest): Promise<InferenceReply> {

@@ -59,6 +59,8 @@ export class InferCall implements CallUser {
     const { modelName, id } = this.#inference.message!;
     const message = new ReplyMessage({ modelName, modelVersion: version, id }, outputs);
     this.#call.reply({ requestId: this.#headerId(), model, version, assignment }, message);
+    const { trace } = this.#inference;
+    if (trace?.isSampled) trace.encodedAt = this.#options.plane.now();
   };
 
   readonly #fail = (error: GatewayError): void => {

@@ -72,6 +72,7 @@ export class InferStream implements CallUser {
           slot,
           new StreamReplyMessage(head, outputs, textsOf(id === '' ? inference.requestId : '', assignment)),
         );
+        if (inference.trace?.isSampled) inference.trace.encodedAt = plane.now();
       },
       (error: GatewayError) => this.#settle(slot, this.#failsAtError ? error : errorMessage(inference, error)),
     );

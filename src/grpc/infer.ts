@@ -14,6 +14,7 @@ import { isModelName, type Version } from '../core/model.js';
 import { checkedModel, checkedVersion } from '../core/relay.js';
 import type { Assignment } from '../core/route.js';
 import type { Tensor } from '../core/tensor.js';
+import type { Trace } from '../core/trace.js';
 import { requestedOf, tensorsOf } from './codec.js';
 import { decodeMessage, type InferMessage, type MessageLimits, type OutputMessage } from './message.js';
 import { wishesOf } from './parameters.js';
@@ -49,6 +50,8 @@ export class Inference implements CallTerms {
   message: InferMessage | undefined = undefined;
   /** The effective id, as soon as it is known. */
   requestId = '';
+  /** Its place in a trace, as soon as the id is known. */
+  trace: Trace | undefined = undefined;
   readonly #plane: DataPlane;
   readonly #options: InferenceOptions;
   readonly #caller: Caller;
@@ -65,14 +68,19 @@ export class Inference implements CallTerms {
     let request: InferenceRequest;
     try {
       const message = this.#decode(bytes);
+      this.trace = this.#plane.trace?.(this, this.#caller.receivedAt);
+      const trace = this.trace;
+      if (trace?.isSampled) trace.routeAt = this.#plane.now();
       const wishes = wishesOf(message.parameters);
       const selector = selectorOf(message, wishes.label);
       const assigned = this.#plane.assign(message.modelName, selector, this);
       if (assigned === undefined && this.variant !== '') throw noVariant(this.variant, message.modelName);
       const found = assigned?.version ?? this.#plane.find(message.modelName, selector);
       const version = found instanceof Promise ? await found : found;
+      if (trace?.isSampled) trace.routedAt = this.#plane.now();
       checkOutputs(message.outputs, version);
       const { inputs, rows } = tensorsOf(message, version, this.#options);
+      if (trace?.isSampled) trace.parsedAt = this.#plane.now();
       request = {
         id: this.requestId,
         model: message.modelName,
@@ -88,6 +96,7 @@ export class Inference implements CallTerms {
         cancellation: this.#caller.cancellation,
         protocol: 'grpc',
         assignment: assigned?.assignment,
+        trace,
       };
     } catch (thrown) {
       throw this.#refuse(GatewayError.from(thrown));
@@ -124,13 +133,17 @@ export class Inference implements CallTerms {
   #refuse(error: GatewayError): GatewayError {
     const name = this.message?.modelName ?? '';
     const model = isModelName(name) ? name : '';
-    this.#plane.refuse({ model, protocol: 'grpc', receivedAt: this.#caller.receivedAt, error });
+    if (this.requestId === '') this.requestId = this.#options.newId();
+    const { receivedAt } = this.#caller;
+    this.trace ??= this.#plane.trace?.(this, receivedAt);
+    this.#plane.refuse({ model, protocol: 'grpc', receivedAt, error, id: this.requestId, trace: this.trace });
     return error;
   }
 
   async #answer(request: InferenceRequest): Promise<Answer> {
     try {
       const reply = await this.#plane.infer(request);
+      if (request.trace?.isSampled) request.trace.encodeAt = this.#plane.now();
       const { outputs } = this.message!;
       const { model, version } = reply.version;
       const { assignment } = request;

@@ -12,6 +12,7 @@ import type { CallTerms, DataPlane, InferenceReply, Parameter, Selector } from '
 import type { Version } from '../core/model.js';
 import { isRequestId } from '../core/request-id.js';
 import type { Assignment } from '../core/route.js';
+import type { Trace } from '../core/trace.js';
 import { errorAnswer, jsonType } from './answers.js';
 import {
   type CodecOptions,
@@ -82,6 +83,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
   #parameters: ReadonlyMap<string, Parameter> | undefined;
   #isTimed = false;
   #parseMs = 0;
+  #trace: Trace | undefined;
 
   constructor(
     plane: DataPlane,
@@ -136,12 +138,14 @@ class InferenceCall implements BodyConsumer, CallTerms {
 
   #refused(error: GatewayError, status: number): HttpResponse {
     const { receivedAt } = this.#request;
-    this.#plane.refuse({ model: this.#target.model, protocol: 'http', receivedAt, error });
+    const { model } = this.#target;
+    if (this.#id === '') this.#id = this.#options.newId();
+    this.#trace ??= this.#plane.trace?.(this, receivedAt);
+    this.#plane.refuse({ model, protocol: 'http', receivedAt, error, id: this.#id, trace: this.#trace });
     return this.#errorAnswer(error, status);
   }
 
   #errorAnswer(error: GatewayError, status: number): HttpResponse {
-    if (this.#id === '') this.#id = this.#options.newId();
     const headers: Header[] = [['x-request-id', this.#id]];
     if (error instanceof UnsupportedCoding) headers.push(['Accept-Encoding', 'gzip, deflate']);
     if (this.#assignment !== undefined) headers.push(...assignmentHeaders(this.#assignment));
@@ -162,6 +166,8 @@ class InferenceCall implements BodyConsumer, CallTerms {
     try {
       const wire = readRequest(body, this.#request.header('inference-header-content-length'), this.#options);
       this.#adoptId(wire.skeleton?.id ?? '');
+      this.#trace = this.#plane.trace?.(this, this.#request.receivedAt);
+      if (this.#trace?.isSampled) this.#trace.routeAt = this.#plane.now();
       const version = this.#versionOf(wire);
       if (!(version instanceof Promise)) return this.#infer(wire, version);
       return version
@@ -212,7 +218,10 @@ class InferenceCall implements BodyConsumer, CallTerms {
 
   #infer(wire: WireRequest, version: Version): Promise<HttpResponse> | HttpResponse {
     const plane = this.#plane;
+    const trace = this.#trace;
+    if (trace?.isSampled) trace.routedAt = plane.now();
     const { inputs, rows, outputs, form } = decodeRequest(version, wire, this.#options);
+    if (trace?.isSampled) trace.parsedAt = plane.now();
     if (this.#isTimed) this.#parseMs = plane.now() - this.#request.receivedAt;
     const { others, priority, timeoutMs } = parametersOf(wire);
     const { receivedAt, cancellation } = this.#request;
@@ -234,6 +243,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
       cancellation,
       protocol: 'http',
       assignment: this.#assignment,
+      trace,
     });
     return reply.then(
       (given) => this.#encoded(given, version, form),
@@ -256,11 +266,16 @@ class InferenceCall implements BodyConsumer, CallTerms {
   }
 
   #encode(reply: InferenceReply, version: Version, form: ReplyForm): HttpResponse | Promise<HttpResponse> {
-    const startedAt = this.#isTimed ? this.#plane.now() : 0;
+    const trace = this.#trace;
+    const startedAt = this.#isTimed || trace?.isSampled ? this.#plane.now() : 0;
     const { model } = this.#target;
     const assignment = this.#assignment;
     const { nonFinite } = this.#options;
     const { body, headerLength } = encodeReply(model, version, reply, { form, nonFinite, assignment });
+    if (trace?.isSampled) {
+      trace.encodeAt = startedAt;
+      trace.encodedAt = this.#plane.now();
+    }
     const headers: Header[] = [
       headerLength === undefined ? jsonType : binaryType,
       ['x-request-id', this.#id],

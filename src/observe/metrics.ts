@@ -88,9 +88,10 @@ class Counts {
   }
 
   #inference(event: InferenceEvent): void {
-    const { version, assignment } = event;
+    const { version, assignment, trace } = event;
     const counts = version === undefined ? this.#named(event.model, '') : this.#of(version);
     counts.countInference(event);
+    if (trace?.isSampled) counts.keepExemplar(event, trace.traceId, this.#epochMs());
     if (assignment !== undefined) this.#assigned(event.model, assignment);
   }
 
@@ -116,6 +117,7 @@ class Counts {
       families: [
         ...familiesOf(all),
         assignmentsOf(this.#assignments),
+        decisionsOf(this.#assignments),
         ...gaugesOf(gauges.versions),
         ...workersOf(gauges),
         ...gauges.families,
@@ -183,6 +185,21 @@ function assignmentsOf(byRoute: ReadonlyMap<string, readonly Assignments[]>): Fa
     help: 'Inference requests that a route decided, by the variant that answered and the rule.',
     type: 'counter',
     series: [...byRoute.values()].flatMap((all) => all.map(({ labels, value }) => ({ labels, value }))),
+  };
+}
+
+/** The same by rule alone. */
+function decisionsOf(byRoute: ReadonlyMap<string, readonly Assignments[]>): Family {
+  const series = Array.from(byRoute, ([model, all]) => {
+    const byReason = new Map<string, number>();
+    for (const { reason, value } of all) byReason.set(reason, (byReason.get(reason) ?? 0) + value);
+    return Array.from(byReason, ([reason, value]): Series => ({ labels: { model, reason }, value }));
+  });
+  return {
+    name: 'sluice_route_decisions_total',
+    help: 'Inference requests that a route decided, by the rule.',
+    type: 'counter',
+    series: series.flat(),
   };
 }
 

@@ -9,7 +9,7 @@
 import type { RejectReason } from '../core/errors.js';
 import type { BatchEvent, InferenceEvent } from '../core/events.js';
 import type { Protocol } from '../core/inference.js';
-import { ratioBuckets, rowsBuckets, type Series, secondsBuckets } from '../core/series.js';
+import { type Exemplar, ratioBuckets, rowsBuckets, type Series, secondsBuckets } from '../core/series.js';
 import { emptyStatistics, type VersionStatistics } from '../core/statistics.js';
 import { Tally } from '../core/tally.js';
 import { DurationTotal } from './duration-total.js';
@@ -27,6 +27,8 @@ interface Arrivals {
   readonly protocol: Protocol;
   readonly labels: Labels;
   readonly durations: Tally;
+  /** Of `durations`, by bucket; undefined as long as nobody is traced. */
+  exemplars: (Exemplar | undefined)[] | undefined;
   readonly byCode: (Counted & { readonly code: string })[];
 }
 
@@ -95,6 +97,15 @@ export class VersionCounts {
     this.#inferenceCount += event.rows === 0 ? 1 : event.rows;
   }
 
+  /** Keeps a traced request as the example of its bucket. */
+  keepExemplar({ protocol, assignment, durationMs }: InferenceEvent, traceId: string, epochMs: number): void {
+    const arrivals = this.#arrivalsOf(protocol, assignment?.variant ?? '');
+    const value = durationMs / 1000;
+    const bucket = secondsBuckets.findIndex((bound) => value <= bound);
+    arrivals.exemplars ??= new Array(secondsBuckets.length + 1).fill(undefined);
+    arrivals.exemplars[bucket === -1 ? secondsBuckets.length : bucket] = { traceId, value, epochMs };
+  }
+
   countBatch({ rows, rowsMax, inputMs, inferMs, outputMs }: BatchEvent, epochMs: number): void {
     this.#executionCount++;
     this.#inference.add(inferMs / 1000);
@@ -115,7 +126,8 @@ export class VersionCounts {
     for (const arrivals of this.#arrivals)
       if (arrivals.protocol === protocol && arrivals.variant === variant) return arrivals;
     const labels = { ...this.#labels, variant, protocol };
-    const arrivals = { variant, protocol, labels, durations: new Tally(secondsBuckets), byCode: [] };
+    const durations = new Tally(secondsBuckets);
+    const arrivals = { variant, protocol, labels, durations, exemplars: undefined, byCode: [] };
     this.#arrivals.push(arrivals);
     return arrivals;
   }
@@ -137,8 +149,9 @@ export class VersionCounts {
   }
 
   addSeries(to: VersionSeries): void {
-    for (const { labels, durations, byCode } of this.#arrivals) {
-      to.durations.push(durations.series(labels));
+    for (const { labels, durations, exemplars, byCode } of this.#arrivals) {
+      const series = durations.series(labels);
+      to.durations.push(exemplars === undefined ? series : { ...series, exemplars: exemplars.slice() });
       for (const counted of byCode) to.requests.push({ labels: counted.labels, value: counted.value });
     }
     for (const { labels, value } of this.#rejected.values()) to.rejected.push({ labels, value });

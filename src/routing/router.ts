@@ -43,6 +43,14 @@ export interface RouterOptions {
   readonly now: () => number;
   /** Has the version opened in this process and resolves when it is. */
   readonly want: (id: VersionId) => Promise<void>;
+  /** Shows a request that is about to run to the shadows of its model; undefined when none takes a copy. */
+  readonly expose?: (request: InferenceRequest) => Exposed | undefined;
+}
+
+/** A request that shadows look at. */
+export interface Exposed {
+  /** Called once, however the request ended. */
+  end(result: InferenceReply | GatewayError): void;
 }
 
 export class Router {
@@ -198,14 +206,17 @@ export class Router {
   /** @see Infer */
   readonly infer = (request: InferenceRequest): Promise<InferenceReply> => {
     this.#used.add(request.version);
+    const exposed = this.#options.expose?.(request);
     return request.version.infer(request).then(
       (reply) => {
         this.#observe(request, reply);
+        exposed?.end(reply);
         return reply;
       },
       (thrown: unknown) => {
         const error = GatewayError.from(thrown);
         this.#observe(request, error);
+        exposed?.end(error);
         throw error;
       },
     );
@@ -225,11 +236,12 @@ export class Router {
       durationMs: this.#options.now() - request.receivedAt,
       timing: error === undefined ? (result as InferenceReply).timing : undefined,
       assignment: request.assignment,
+      trace: request.trace,
     });
   }
 
   /** The event of a request that ended before it could be inferred. */
-  readonly refuse = ({ model, protocol, receivedAt, error }: Refusal): void => {
+  readonly refuse = ({ model, protocol, receivedAt, error, id = '', trace }: Refusal): void => {
     const isKnown = Object.hasOwn(this.#table.routes, model);
     const champion = this.#champions.get(model);
     this.#options.observe({
@@ -237,12 +249,13 @@ export class Router {
       version: champion?.id,
       model: isKnown ? model : '_other',
       protocol,
-      requestId: '',
+      requestId: id,
       code: error.code,
       reason: error.reason,
       rows: 0,
       durationMs: this.#options.now() - receivedAt,
       timing: undefined,
+      trace,
     });
   };
 }

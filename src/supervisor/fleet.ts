@@ -11,11 +11,13 @@
 import type { Worker } from 'node:cluster';
 import cluster from 'node:cluster';
 import { readFileSync, rmSync } from 'node:fs';
+import { type ClosedSketch, keptOf } from '../core/closed-sketch.js';
 import { GatewayError } from '../core/errors.js';
 import { markedVersions } from '../core/mark.js';
-import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
+import { type InstanceId, instanceNameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import type { RelayCall } from '../core/relay.js';
 import { emptyTable, type RouteTable } from '../core/route.js';
+import { mergeReports, type ShadowReport } from '../core/shadow-report.js';
 import {
   errorOf,
   type FromGateway,
@@ -49,6 +51,7 @@ export type FleetEvent =
   | {
       readonly kind: 'ready';
       readonly process: number;
+      readonly life: string;
       readonly pid: number;
       readonly tookMs: number;
       readonly listening: Listening;
@@ -63,13 +66,21 @@ export type FleetEvent =
       readonly suspects: readonly VersionId[] | undefined;
     }
   | { readonly kind: 'cannotListen'; readonly message: string }
-  | { readonly kind: 'overdue'; readonly process: number; readonly version: VersionId }
+  | {
+      readonly kind: 'overdue';
+      readonly process: number;
+      readonly version: VersionId;
+      /** It was the instance that only sees copies of requests. */
+      readonly isShadow: boolean;
+    }
   | {
       readonly kind: 'snapshot';
       readonly life: string;
       readonly snapshot: Snapshot;
       readonly used: readonly string[];
     }
+  /** Kept by whoever takes the event before it returns. */
+  | { readonly kind: 'sketches'; readonly life: string; readonly closed: readonly ClosedSketch[] }
   | { readonly kind: 'gone'; readonly life: string };
 
 interface Waiting {
@@ -95,6 +106,7 @@ export class Fleet {
   /** Versions that a process has still to open before it may listen. */
   readonly #toOpen = new Map<Child, Set<string>>();
   readonly #failures = new Map<number, number>();
+  readonly #reports = new Map<Child, readonly ShadowReport[]>();
   #table: RouteTable = emptyTable;
   #settings: LiveSettings | undefined;
   #isListening = false;
@@ -135,7 +147,7 @@ export class Fleet {
 
   /** Opens a version in every process. @throws FAILED_PRECONDITION with the first reason when one of them cannot */
   async open(spec: VersionSpec): Promise<void> {
-    const name = nameOf(spec.id);
+    const name = instanceNameOf(spec);
     const previous = this.#specs.get(name);
     this.#specs.set(name, spec);
     try {
@@ -144,15 +156,17 @@ export class Fleet {
         child.send({ kind: 'open', spec });
       });
     } catch (error) {
-      if (previous === undefined) await this.drain(spec.id);
+      if (previous === undefined) await this.drain(spec);
       else this.#specs.set(name, previous);
       throw error;
     }
   }
 
-  async drain(id: VersionId): Promise<void> {
-    this.#specs.delete(nameOf(id));
-    await this.#all(`drain ${nameOf(id)}`, (child) => child.send({ kind: 'drain', id }));
+  async drain({ id, role }: InstanceId): Promise<void> {
+    const instance: InstanceId = role === undefined ? { id } : { id, role };
+    const name = instanceNameOf(instance);
+    this.#specs.delete(name);
+    await this.#all(`drain ${name}`, (child) => child.send({ kind: 'drain', ...instance }));
   }
 
   /** Makes `table` the one by which every process answers; resolves when all do. */
@@ -169,6 +183,15 @@ export class Fleet {
   /** Resolves when every process has sent its counts as they are now. */
   async refresh(): Promise<void> {
     await this.#all('pong', (child) => void child.ping());
+  }
+
+  /** What the shadows of every process have found since they began. */
+  async reports(): Promise<ShadowReport[]> {
+    await this.#all('report', (child) => {
+      this.#reports.delete(child);
+      child.send({ kind: 'report' });
+    });
+    return mergeReports([...this.#reports.values()].flat());
   }
 
   states(): Record<string, number> {
@@ -254,15 +277,15 @@ export class Fleet {
       case 'started':
         return this.#replay(child);
       case 'opened':
-        this.#toOpen.get(child)?.delete(nameOf(message.id));
-        this.#answered(child, `open ${nameOf(message.id)}`);
+        this.#toOpen.get(child)?.delete(instanceNameOf(message));
+        this.#answered(child, `open ${instanceNameOf(message)}`);
         return this.#mayListen(child);
       case 'openFailed':
-        this.#toOpen.get(child)?.delete(nameOf(message.id));
-        this.#answered(child, `open ${nameOf(message.id)}`, errorOf(message.failure));
+        this.#toOpen.get(child)?.delete(instanceNameOf(message));
+        this.#answered(child, `open ${instanceNameOf(message)}`, errorOf(message.failure));
         return this.#mayListen(child);
       case 'drained':
-        return this.#answered(child, `drain ${nameOf(message.id)}`);
+        return this.#answered(child, `drain ${instanceNameOf(message)}`);
       case 'routed':
         return this.#answered(child, `route ${message.generation}`);
       case 'listening':
@@ -277,10 +300,16 @@ export class Fleet {
           used: message.used,
         });
         return this.#answered(child, 'pong');
+      case 'reported':
+        this.#reports.set(child, message.shadows);
+        return this.#answered(child, 'report');
+      case 'sketches':
+        this.#options.onEvent({ kind: 'sketches', life: child.life, closed: message.closed });
+        return child.send({ kind: 'sketchesKept', kept: keptOf(message.closed) });
       case 'ask':
         return void this.#relay(child, message.seq, message.call);
       case 'overdue':
-        return this.#replace(child, message.id);
+        return this.#overdue(child, message);
     }
   }
 
@@ -307,13 +336,25 @@ export class Fleet {
   #ready(child: Child, listening: Listening): void {
     child.state = 'ready';
     const tookMs = this.#options.now() - child.startedAt;
-    this.#options.onEvent({ kind: 'ready', process: child.number, pid: child.pid, tookMs, listening });
+    this.#options.onEvent({
+      kind: 'ready',
+      process: child.number,
+      life: child.life,
+      pid: child.pid,
+      tookMs,
+      listening,
+    });
   }
 
-  /** A run in this process is over its limit: another takes its place, it answers what else it has, and is killed. */
-  #replace(child: Child, version: VersionId): void {
+  /**
+   * A run in this process is over its limit: another takes its place, it answers what else it has, and is killed. For a run of
+   * a shadow, which nobody waits for, no caller's connection is given up.
+   */
+  #overdue(child: Child, { id: version, role }: InstanceId): void {
     if (this.#leaving.has(child) || this.#isStopping) return;
-    this.#options.onEvent({ kind: 'overdue', process: child.number, version });
+    const isShadow = role === 'shadow';
+    this.#options.onEvent({ kind: 'overdue', process: child.number, version, isShadow });
+    if (isShadow) return;
     this.#leaving.add(child);
     child.state = 'draining';
     child.send({ kind: 'stop', drainDelayMs: 0, drainTimeoutMs: overdueDrainMs });
@@ -331,6 +372,7 @@ export class Fleet {
 
   #exited(child: Child, exit: Exit): void {
     this.#toOpen.delete(child);
+    this.#reports.delete(child);
     const isReplaced = this.#leaving.delete(child);
     if (!isReplaced) this.#children.delete(child.number);
     for (const what of [...this.#waiting.keys()]) {

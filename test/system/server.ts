@@ -1,10 +1,11 @@
 /** Starts the real server as a process of its own on free ports, and ends it. Shared by the system tests. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { removeStoreTree } from '../store-tree.js';
 
 const built = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 
@@ -81,15 +82,8 @@ function launch({ models, flags = [], processes = 2, env = {}, cli = built, uid 
     env: { ...process.env, ...state, ...env },
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
-  child.on('exit', () => removeTree(own));
+  child.on('exit', () => removeStoreTree(own));
   return child;
-}
-
-/** A store is read-only all the way down. */
-function removeTree(directory: string): void {
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true }))
-    if (entry.isDirectory()) chmodSync(join(entry.parentPath, entry.name), 0o700);
-  rmSync(directory, { recursive: true, force: true });
 }
 
 /** Resolves when every gateway process listens. */

@@ -1,0 +1,142 @@
+/**
+ * PART OF THE ROOT: the prediction log of the control process: the folder made ready for the gateway processes, segments
+ * turned into files, what is too old removed, and questions answered.
+ *
+ * Must not know how a row is written or read.
+ */
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { LogQuestion } from '../admin/log-operations.js';
+import type { Config } from '../config/schema.js';
+import { GatewayError } from '../core/errors.js';
+import type { Family } from '../core/series.js';
+import type { Log } from '../log.js';
+import { Archive } from '../predictions/archive.js';
+import { ensureHashKey } from '../predictions/hash-key.js';
+import { gauge } from './counts.js';
+
+export interface PredictionRoomOptions {
+  readonly config: Config['prediction_log'];
+  readonly log: Log;
+  /** Whether a gateway process of this number and incarnation still writes. */
+  readonly isLive: (gatewayId: string, incarnation: number) => boolean;
+  readonly epochMs: () => number;
+}
+
+/**
+ * Which lives of gateway processes still write. One that has started and not said its number yet counts as alive, one of
+ * before this control process does not.
+ */
+export class Incarnations {
+  readonly #since: number;
+  readonly #ready = new Map<string, string>();
+  readonly #ended = new Set<string>();
+
+  /** @param since milliseconds since the epoch, at the start of this process */
+  constructor(since: number) {
+    this.#since = since;
+  }
+
+  ready(life: string, gatewayId: string, incarnation: number): void {
+    this.#ready.set(life, `${gatewayId} ${incarnation}`);
+  }
+
+  ended(life: string): void {
+    const name = this.#ready.get(life);
+    this.#ready.delete(life);
+    if (name !== undefined) this.#ended.add(name);
+  }
+
+  isLive(gatewayId: string, incarnation: number): boolean {
+    return incarnation >= this.#since && !this.#ended.has(`${gatewayId} ${incarnation}`);
+  }
+}
+
+const retainEveryMs = 3_600_000;
+const rssBytesMax = 600 * 2 ** 20;
+const idleMs = 60_000;
+const jobMs = 600_000;
+const jobsMax = 64;
+/** How often closed segments are looked for, at most. */
+const convertMsMax = 5000;
+
+export class PredictionRoom {
+  readonly #archive: Archive;
+  readonly #timers: NodeJS.Timeout[];
+
+  private constructor(archive: Archive, timers: NodeJS.Timeout[]) {
+    this.#archive = archive;
+    this.#timers = timers;
+  }
+
+  /** @returns undefined when nothing is to be logged. @throws what the file system says of the folder */
+  static open({ config, log, isLive, epochMs }: PredictionRoomOptions): PredictionRoom | undefined {
+    if (!config.enabled) return undefined;
+    const path = resolve(config.path);
+    const segments = join(path, 'segments');
+    mkdirSync(segments, { recursive: true });
+    ensureHashKey(path);
+    const archive = new Archive({
+      root: join(path, 'data'),
+      segments,
+      analytics: { rssBytesMax, queueMax: jobsMax, idleMs, jobMs },
+      retention: { payloadDays: config.payload_days, metadataDays: config.metadata_days, bytesMax: config.max_bytes },
+      queryRowsMax: config.query_rows,
+      queryBytesMax: 3 * 2 ** 20,
+      queryTimeoutMs: config.query_timeout_ms,
+      isLive: ({ gatewayId, incarnation }) => isLive(gatewayId, incarnation),
+      epochMs,
+    });
+    const failing = (event: string) => (error: Error) => log.warn(event, { error: error.message });
+    const every = (ms: number, work: () => Promise<void>, event: string) =>
+      setInterval(() => void work().catch(failing(event)), ms).unref();
+    return new PredictionRoom(archive, [
+      every(Math.min(convertMsMax, config.segment_age_ms), () => archive.convert(), 'predictions.convert'),
+      every(retainEveryMs, () => archive.retain(), 'predictions.retain'),
+    ]);
+  }
+
+  get archive(): Archive {
+    return this.#archive;
+  }
+
+  families(): Family[] {
+    const { waiting, failed, rows, restarts } = this.#archive.stats();
+    return [
+      gauge('sluice_prediction_log_segments', 'Closed segments that wait to be converted.', [
+        { labels: {}, value: waiting },
+      ]),
+      counter('sluice_prediction_log_converted_rows_total', 'Rows in finished files.', rows),
+      counter('sluice_prediction_log_failed_total', 'Conversions of a segment that failed.', failed),
+      counter('sluice_analytics_restarts_total', 'Ends of the analytics process before its work was done.', restarts),
+    ];
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#archive.close();
+  }
+}
+
+function counter(name: string, help: string, value: number): Family {
+  return { name, help, type: 'counter', series: [{ labels: {}, value }] };
+}
+
+/** @throws FAILED_PRECONDITION when there is no log; NOT_FOUND, INVALID_ARGUMENT, PERMISSION_DENIED */
+export async function loggedAnswer(question: LogQuestion, room: PredictionRoom | undefined): Promise<unknown> {
+  if (room === undefined)
+    throw new GatewayError('FAILED_PRECONDITION', 'nothing is logged: set prediction_log.enabled to true');
+  const { archive } = room;
+  switch (question.ask) {
+    case 'query':
+      await archive.convert();
+      return archive.query({ sql: question.sql });
+    case 'tail':
+      return { rows: await archive.tail(question.last, question.model === undefined ? {} : { model: question.model }) };
+    case 'request': {
+      const rows = await archive.explain(question.id);
+      if (rows.length === 0) throw new GatewayError('NOT_FOUND', `no row of request '${question.id}' is logged`);
+      return { request_id: question.id, rows };
+    }
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * A request's place in a trace (W3C trace context), and when it passed the points that only its front-end sees.
+ *
+ * A request that is neither sampled nor part of its caller's trace has no such object. Whoever fills in a time does so when
+ * `isSampled` only: the spans are made of these times and of the request's event after it is answered.
+ *
+ * Must not know how spans are sent.
+ */
+
+export interface TraceContext {
+  /** 32 lower-case hexadecimal digits. */
+  readonly traceId: string;
+  /** The caller's span, 16 digits; empty = none. */
+  readonly parentId: string;
+  /** `tracestate` as it came; empty = none. */
+  readonly state: string;
+  /** Spans are made of it. */
+  readonly isSampled: boolean;
+  readonly receivedAt: number;
+}
+
+/** Times are on the clock of `DataPlane.now`; 0 = that point was not reached. */
+export class Trace implements TraceContext {
+  readonly traceId: string;
+  readonly parentId: string;
+  readonly state: string;
+  readonly isSampled: boolean;
+  readonly receivedAt: number;
+  /** The request was read as far as the choice of its version needs. */
+  routeAt = 0;
+  routedAt = 0;
+  /** Its inputs are tensors of the model. */
+  parsedAt = 0;
+  encodeAt = 0;
+  encodedAt = 0;
+
+  constructor({ traceId, parentId, state, isSampled, receivedAt }: TraceContext) {
+    this.traceId = traceId;
+    this.parentId = parentId;
+    this.state = state;
+    this.isSampled = isSampled;
+    this.receivedAt = receivedAt;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Which requests are traced, and the spans of those that are.
+ *
+ *   begin(call) ─▶ Trace, or nothing ─▶ … the request … ─▶ observe(event) ─▶ exporter
+ *
+ * A request of a caller's trace is sampled when its caller's is. Any other is by its id, with the number that also decides
+ * about its access line and its row. One that is not sampled costs the look at a header and a hash.
+ *
+ * Must not know protocols, or how spans are written and sent.
+ */
+import type { GatewayEvent } from '../core/events.js';
+import type { CallTerms } from '../core/inference.js';
+import { requestShare } from '../core/request-share.js';
+import { Trace } from '../core/trace.js';
+import type { SpanRecord } from './spans.js';
+import { parentOf, stateOf } from './trace-parent.js';
+
+export interface TracerOptions {
+  /** Nobody is sampled while it is not, whatever the caller says. */
+  readonly isOn: boolean;
+  /** Of requests that bring no trace, this part is sampled. */
+  readonly share: number;
+  /** So many random bytes in hexadecimal digits. */
+  readonly newId: (bytes: number) => string;
+  readonly now: () => number;
+  readonly epochMs: () => number;
+  /** Takes what a finished request left. */
+  readonly finish: (record: SpanRecord) => void;
+}
+
+/** Ids that callers choose may be as long as a message. */
+const idLengthMax = 128;
+
+export class Tracer {
+  readonly #options: TracerOptions;
+
+  constructor(options: TracerOptions) {
+    this.#options = options;
+  }
+
+  /** @see DataPlane.trace */
+  readonly begin = (call: CallTerms, receivedAt: number): Trace | undefined => {
+    const { isOn, share, newId } = this.#options;
+    const parent = parentOf(call.header('traceparent'));
+    if (parent !== undefined) {
+      const { traceId, spanId } = parent;
+      const isSampled = isOn && parent.isSampled;
+      const state = isSampled ? stateOf(call.header('tracestate')) : '';
+      return new Trace({ traceId, parentId: spanId, state, isSampled, receivedAt });
+    }
+    if (!isOn || requestShare(call.requestId) >= share) return undefined;
+    return new Trace({ traceId: newId(16), parentId: '', state: '', isSampled: true, receivedAt });
+  };
+
+  readonly observe = (event: GatewayEvent): void => {
+    if (event.kind !== 'inference' || event.trace?.isSampled !== true) return;
+    const { now, epochMs, newId, finish } = this.#options;
+    finish({
+      trace: event.trace,
+      spanId: newId(8),
+      requestId: kept(event.requestId),
+      event: event.requestId.length > idLengthMax ? { ...event, requestId: '' } : event,
+      epochOffsetMs: epochMs() - now(),
+    });
+  };
+}
+
+/** A cut of a text keeps all of it in memory, unless it is written anew. */
+function kept(requestId: string): string {
+  return requestId.length <= idLengthMax ? requestId : Buffer.from(requestId.slice(0, idLengthMax)).toString();
+}

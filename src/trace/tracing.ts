@@ -1,0 +1,73 @@
+/**
+ * Tracing as one thing: who is sampled, spans, the way to the collector.
+ *
+ *   request ─ begin ─▶ Tracer ◀─ observe ─ event          Tracer ─▶ Exporter ─▶ collector
+ *
+ * Without a collector nothing is sampled, but a caller's trace is still known by its id.
+ *
+ * Must not know protocols, or the configuration.
+ */
+import type { Observe } from '../core/events.js';
+import type { DataPlane } from '../core/inference.js';
+import type { Family } from '../core/series.js';
+import { headersOf, openCollector } from './collector.js';
+import { Exporter } from './exporter.js';
+import { Tracer } from './tracer.js';
+
+export interface TracingOptions {
+  /** Base URL of the collector; empty = there is none. */
+  readonly endpoint: string;
+  /** `name=value,name=value` for every batch. */
+  readonly headers: string;
+  readonly timeoutMs: number;
+  /** Traced requests that wait for the collector. */
+  readonly queueMax: number;
+  /** Share of requests that are traced without a caller's word. */
+  readonly sample: number;
+  /** What the spans are of: `service.name` and the like. */
+  readonly resource: Readonly<Record<string, string | number>>;
+  /** So many random bytes in hexadecimal digits. */
+  readonly newId: (bytes: number) => string;
+  readonly now: () => number;
+  readonly epochMs: () => number;
+  /** The collector does not take what it is sent, or the headers are wrong. */
+  readonly onFault: (problem: string) => void;
+}
+
+export interface Tracing {
+  readonly begin: NonNullable<DataPlane['trace']>;
+  readonly observe: Observe;
+  families(): Family[];
+  /** Sends what waits, for at most so long. */
+  close(limitMs: number): Promise<void>;
+}
+
+export function openTracing(options: TracingOptions): Tracing {
+  const { endpoint, timeoutMs, queueMax, sample, resource, newId, now, epochMs, onFault } = options;
+  if (endpoint === '') {
+    const tracer = new Tracer({ share: 0, isOn: false, newId, now, epochMs, finish: () => {} });
+    return { begin: tracer.begin, observe: () => {}, families: () => [], close: () => Promise.resolve() };
+  }
+  const collector = openCollector({ endpoint, timeoutMs, headers: headersIn(options) });
+  const exporter = new Exporter({ post: collector.post, newId, queueMax, resource, onFault });
+  const tracer = new Tracer({ share: sample, isOn: true, newId, now, epochMs, finish: exporter.add });
+  return {
+    begin: tracer.begin,
+    observe: tracer.observe,
+    families: () => exporter.families(),
+    close: async (limitMs) => {
+      await exporter.close(limitMs);
+      collector.close();
+    },
+  };
+}
+
+/** With headers that cannot be read the collector is asked without: it says what it misses, and serving goes on. */
+function headersIn({ headers, onFault }: TracingOptions): Record<string, string> {
+  try {
+    return headersOf(headers);
+  } catch (thrown) {
+    onFault((thrown as Error).message);
+    return {};
+  }
+}
