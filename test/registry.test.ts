@@ -17,6 +17,7 @@ const offer = (name: string, ...versions: string[]): OfferedModel => ({
   source: 'local',
   wanted: versionsOf(versions),
   known: versionsOf(versions),
+  routed: [],
   shadowed: [],
   aliases: {},
 });
@@ -521,6 +522,20 @@ test('a label of the source follows it, and keeps its last version when the next
   await registry.offer();
   assert.equal(last().routes.a!.labels.challenger, '2');
 });
+
+for (const routed of [[], ['2']]) {
+  test(`what was rolled back from ${routed.length === 0 ? 'closes' : 'stays open while a route names it'}`, async () => {
+    const models = [{ ...offer('a', '1', '2'), routed }];
+    const { registry, shown } = registryOf(models, { keepPreviousMs: () => 0 });
+    await registry.start();
+    await registry.decisions.promote({ model: 'a', version: '1' }, 'champion', { prepare: true, allowBreaking: true });
+    await registry.decisions.promote({ model: 'a', version: '2' }, 'champion', { prepare: true, allowBreaking: true });
+    await registry.decisions.rollback('a', 'too slow');
+    await registry.offer();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(shown('a').versions.get('2')!.state, routed.length === 0 ? 'unloaded' : 'ready');
+  });
+}
 
 test('rollback: the version before answers without being admitted again, and what was rolled back from is held', async () => {
   const models = [offer('a', '1')];

@@ -47,7 +47,9 @@ export interface OfferedModel {
   readonly wanted: readonly Offered[];
   /** All there are, also those that nobody wants. */
   readonly known: readonly Offered[];
-  /** Versions that are only to see copies of requests. */
+  /** Versions that routes name. */
+  readonly routed: readonly string[];
+  /** Those of them that are only to see copies of requests. */
   readonly shadowed: readonly string[];
   readonly aliases: Readonly<Record<string, string>>;
 }
@@ -132,6 +134,7 @@ export class Catalogue {
       source: source.name,
       known,
       wanted,
+      routed: this.#options.routed(model.name),
       shadowed: this.#options.shadowed(model.name),
       aliases: aliasesOf(selector, aliases),
     };

@@ -60,7 +60,10 @@ export class Records {
     const wanted = new Set(offered.wanted.map(({ version }) => version));
     for (const one of offered.known) if (wanted.has(one.version) || isChosen(model, one)) this.note(model, one);
     for (const version of wanted) model.versions.get(version)!.isWanted = true;
-    for (const record of model.versions.values()) record.isShadow = offered.shadowed.includes(record.id.version);
+    for (const record of model.versions.values()) {
+      record.isRouted = offered.routed.includes(record.id.version);
+      record.isShadow = offered.shadowed.includes(record.id.version);
+    }
     this.#recall(model);
     return model;
   }

@@ -40,6 +40,8 @@ export interface VersionRecord {
   triedRevision: string | undefined;
   tries: number;
   isWanted: boolean;
+  /** A route names it: it stays, although it was rolled back from. */
+  isRouted: boolean;
   /** A route has it see copies of requests and nothing else: it answers by default only when somebody says so. */
   isShadow: boolean;
   /** Its source still has it. */
@@ -87,6 +89,7 @@ export function newRecord(id: VersionId, isLazy: boolean, at: number): VersionRe
     triedRevision: undefined,
     tries: 0,
     isWanted: false,
+    isRouted: false,
     isShadow: false,
     isListed: true,
     waiting: undefined,
@@ -222,10 +225,10 @@ export function isAskedFor({ choice }: ModelRecord, version: string): boolean {
 }
 
 /** Must not be closed for want of interest. */
-export function isNeeded(model: ModelRecord, { id, isWanted }: VersionRecord): boolean {
+export function isNeeded(model: ModelRecord, { id, isWanted, isRouted }: VersionRecord): boolean {
   const { version } = id;
   const { champion, labels, choice } = model;
-  if (isWanted && !isHeld(model, version)) return true;
+  if (isRouted || (isWanted && !isHeld(model, version))) return true;
   return champion === version || choice.pins.includes(version) || Object.values(labels).includes(version);
 }
 
