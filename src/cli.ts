@@ -14,12 +14,14 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from '../bench/command.js';
 import { addTuneCommand } from '../bench/tune/command.js';
+import { addDriftCommand } from './cli/drift.js';
 import { Exit } from './cli/exit.js';
 import { addConfigFlags, configOf, sourcesOf } from './cli/flags.js';
 import { showInference } from './cli/infer.js';
 import { addLogCommands } from './cli/log-commands.js';
 import { addModelCommands } from './cli/model-commands.js';
 import { printConfig, printOptions } from './cli/print.js';
+import { addProfileCommands } from './cli/profile.js';
 import { addRouteCommands } from './cli/route-commands.js';
 import { addShadowCommands } from './cli/shadow.js';
 import { harmless } from './cli/text.js';
@@ -150,6 +152,8 @@ function buildProgram(): Command {
   addRouteCommands(program, process.env, write);
   addShadowCommands(program, process.env, write);
   addLogCommands(program, process.env, write);
+  addDriftCommand(program, process.env, write);
+  addProfileCommands(program, process.env, write);
 
   program
     .command('infer')

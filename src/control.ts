@@ -9,6 +9,7 @@
  *
  * Must not know any rule: rules live in the rooms.
  */
+import { randomUUID } from 'node:crypto';
 import { readFileSync, watchFile } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,17 +27,19 @@ import { settled } from './config/derived.js';
 import type { Config } from './config/schema.js';
 import { modelProblems, noModels, type Problem } from './control/check.js';
 import { ControlCounts, gauge } from './control/counts.js';
+import { DriftRoom } from './control/drift-room.js';
 import { Hooks } from './control/hooks.js';
-import { operate, servedListing } from './control/operations.js';
+import { operate, servedListing, sourceStates } from './control/operations.js';
 import { Incarnations, PredictionRoom } from './control/prediction-room.js';
 import { registryFamilies } from './control/registry-families.js';
 import { openRegistryRoom, type RegistryRoom } from './control/registry-room.js';
 import { degradation } from './control/registry-supply.js';
 import { type ConfigFile, type LiveConfig, Reload } from './control/reload.js';
 import { ShadowInstances } from './control/shadows.js';
+import { TriggerRoom } from './control/trigger-room.js';
 import { GatewayError } from './core/errors.js';
 import type { ServedListing } from './core/listing.js';
-import { nameOf } from './core/model.js';
+import { nameOf, type VersionId } from './core/model.js';
 import { unpackFamilies } from './core/packed-families.js';
 import type { RelayCall } from './core/relay.js';
 import { emptyTable, type RouteTable } from './core/route.js';
@@ -119,6 +122,9 @@ class Control {
   #room: RegistryRoom | undefined;
   /** Undefined when nothing is logged. */
   #predictions: PredictionRoom | undefined;
+  #triggers: TriggerRoom | undefined;
+  /** Undefined when nothing is watched. */
+  #drift: DriftRoom | undefined;
   readonly #incarnations = new Incarnations(Date.now());
   readonly #fleet: Fleet;
   readonly #shadows: ShadowInstances;
@@ -199,11 +205,19 @@ class Control {
     this.#checkCores();
     this.#room = await this.#openRegistry();
     this.#reload = this.#reloadOf(this.#room);
+    this.#triggers = await this.#openTriggers(this.#room);
     this.#predictions = PredictionRoom.open({
       config: this.#config.prediction_log,
       log: this.#log,
       isLive: (gatewayId, incarnation) => this.#incarnations.isLive(gatewayId, incarnation),
       epochMs: Date.now,
+    });
+    this.#drift = DriftRoom.open({
+      config: this.#config,
+      log: this.#log,
+      epochMs: Date.now,
+      now,
+      onChange: () => {},
     });
     this.#fleet.start();
     await this.#fleet.started();
@@ -246,6 +260,20 @@ class Control {
     if (file !== undefined) watchFile(file, { interval: configLookMs, persistent: false }, () => apply('system:file'));
   }
 
+  #openTriggers(room: RegistryRoom): Promise<TriggerRoom | undefined> {
+    return TriggerRoom.open({
+      config: this.#config,
+      room,
+      sources: () => sourceStates(room),
+      log: this.#log,
+      environment: process.env,
+      now,
+      epochNow: Date.now,
+      random: Math.random,
+      newId: randomUUID,
+    });
+  }
+
   #openRegistry(): Promise<RegistryRoom> {
     return openRegistryRoom({
       live: this.#live,
@@ -267,6 +295,8 @@ class Control {
       },
       refresh: () => this.#fleet.refresh(),
       observe: (change) => this.#onState(change),
+      audited: (record) => this.#triggers?.audited(record),
+      admitted: (id, lineage) => this.#triggers?.admitted(id, lineage),
       now,
       epochNow: Date.now,
       cpuMs: () => {
@@ -361,6 +391,8 @@ class Control {
       reload: this.#reload!,
       shadows: () => this.#fleet.reports(),
       predictions: this.#predictions,
+      triggers: this.#triggers,
+      drift: this.#drift,
       actor,
       role,
     });
@@ -458,6 +490,8 @@ class Control {
       ...registryFamilies(this.#opened),
       ...this.#opened.routes.families(),
       ...(this.#predictions?.families() ?? []),
+      ...(this.#triggers?.families() ?? []),
+      ...(this.#drift?.families() ?? []),
       ...this.#counts.families(),
     ];
   }
@@ -466,6 +500,7 @@ class Control {
     this.#watchLoad(nameOf(id), to);
     if (to === 'unloaded') this.#metrics.retire(id);
     else this.#metrics.restore(id);
+    this.#watch(id, to);
     const fields = { model: nameOf(id), ...(reason === '' ? {} : { reason }), tookMs: Math.round(tookMs) };
     if (to === 'refused' || to === 'failed') {
       this.#counts.loadFailures.add([to]);
@@ -474,6 +509,17 @@ class Control {
       this.#counts.loads.add([id.model]);
       this.#log.info('model.ready', fields);
     } else this.#log.debug('model.state', { ...fields, from, to });
+  }
+
+  /** What is not watched is served all the same. */
+  #watch(id: VersionId, state: StateChange['to']): void {
+    try {
+      if (state === 'unloaded') this.#drift?.forget(id);
+      const spec = state === 'ready' ? this.#room?.registry.specOf(id) : undefined;
+      if (spec !== undefined) this.#drift?.learn(spec);
+    } catch (error) {
+      this.#log.warn('drift.unwatched', { model: nameOf(id), error: (error as Error).message });
+    }
   }
 
   /** A load that takes long says so while it takes. */
@@ -496,7 +542,10 @@ class Control {
         this.#room?.routes.take(event.life, event.snapshot.arms);
         return this.#registry.touch(event.used);
       }
+      case 'sketches':
+        return this.#drift?.take(event.life, event.closed);
       case 'gone':
+        this.#drift?.ended(event.life);
         this.#room?.routes.ended(event.life);
         this.#metrics.end(event.life);
         this.#incarnations.ended(event.life);
@@ -564,6 +613,8 @@ class Control {
     await this.#fleet.stop(code === 0 ? drain_delay_ms : 0, drain_timeout_ms);
     this.#admission.close();
     await this.#predictions?.close();
+    await this.#triggers?.close();
+    this.#drift?.close();
     await this.#room?.close();
     this.#log.info('stopped', { code });
     this.#log.flush();

@@ -38,6 +38,7 @@ import { createAccessLog } from './observe/access-log.js';
 import { Arms } from './observe/arms.js';
 import { watchLoop } from './observe/loop-lag.js';
 import { createMetrics } from './observe/metrics.js';
+import { ResponseCache } from './routing/response-cache.js';
 import { type DrainableVersion, type Exposed, Router } from './routing/router.js';
 import { watchRecentLag } from './shadow/loop-lag.js';
 import { Shadows } from './shadow/shadows.js';
@@ -106,6 +107,8 @@ class Gateway {
   readonly #cores: Cores;
   readonly #marks: Marks;
   readonly #router: Router;
+  /** Undefined when nothing is answered from memory. */
+  readonly #cache: ResponseCache | undefined;
   readonly #shadows: Shadows;
   /** Undefined when neither spans nor access lines are asked for: then no request is looked at for its trace. */
   readonly #tracing: Tracing | undefined;
@@ -144,10 +147,15 @@ class Gateway {
       ...(access === 0 ? [] : [createAccessLog(access, (line) => this.#log.record('access', line))]),
       ...(this.#tracing === undefined ? [] : [this.#tracing.observe]),
     ]);
+    const { cache } = config;
+    this.#cache = cache.enabled
+      ? new ResponseCache({ bytesMax: cache.max_bytes, ttlMs: cache.ttl_ms, now })
+      : undefined;
     this.#router = new Router({
       observe,
       now,
       want: async ({ model, version }) => void (await control.ask({ call: 'want', model, version })),
+      ...(this.#cache === undefined ? {} : { run: this.#cache.run }),
       expose: (request) => this.#arms.expose(request, this.#exposed(request)),
     });
     this.#shadows = new Shadows({
@@ -186,7 +194,7 @@ class Gateway {
         'service.instance.id': `gateway-${this.#number}`,
         'process.pid': process.pid,
       },
-      newId: (bytes) => randomBytes(bytes).toString('hex'),
+      random: randomBytes,
       now,
       epochMs: Date.now,
       onFault: (problem) => this.#log.warn('tracing.failed', { problem }),
@@ -361,6 +369,7 @@ class Gateway {
         this.#lag(),
         ...this.#processFamilies(),
         ...this.#shadows.families(),
+        ...(this.#cache?.families() ?? []),
         ...(this.#predictions?.families() ?? []),
         ...(this.#tracing?.families() ?? []),
       ],

@@ -35,7 +35,7 @@ function importsOf(file: string): string[] {
 
 /** Rooms by plane; a room is a folder. */
 const gatewayRooms = ['http', 'grpc', 'routing', 'shadow', 'engine', 'observe', 'trace'];
-const controlRooms = ['supervisor', 'registry', 'audit', 'monitor', 'admin'];
+const controlRooms = ['supervisor', 'registry', 'audit', 'monitor', 'admin', 'triggers'];
 /** Both planes have a part of these: one writes, the other reads. */
 const sharedRooms = ['predictions'];
 const rooms = [...gatewayRooms, ...controlRooms, ...sharedRooms, 'config'];
@@ -58,7 +58,7 @@ const onlyIn: Readonly<Record<string, readonly string[]>> = {
   pino: ['log.ts'],
   'pino-pretty': ['log.ts'],
   commander: ['cli.ts', 'cli/'],
-  'lru-cache': ['registry/registry.ts'],
+  'lru-cache': ['registry/registry.ts', 'routing/response-cache.ts'],
   '@duckdb/node-api': ['predictions/database.ts'],
   'tar-stream': ['registry/archive.ts'],
 };

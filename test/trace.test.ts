@@ -1,11 +1,13 @@
 /** Which requests are traced, what their spans say, and what a collector that is slow or gone costs. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { InferenceEvent } from '../src/core/events.js';
 import { requestShare } from '../src/core/request-share.js';
 import { Trace } from '../src/core/trace.js';
 import { headersOf, openCollector } from '../src/trace/collector.js';
 import { Exporter, type Post } from '../src/trace/exporter.js';
+import { createSpanIds } from '../src/trace/span-ids.js';
 import { type SpanRecord, spansOf } from '../src/trace/spans.js';
 import { parentOf, stateOf } from '../src/trace/trace-parent.js';
 import { Tracer } from '../src/trace/tracer.js';
@@ -29,7 +31,7 @@ function recordWith(event: Partial<InferenceEvent> = {}, times: Partial<Trace> =
   const trace = new Trace({ traceId, parentId: spanId, state: 'a=1', isSampled: true, receivedAt: 1000 });
   Object.assign(trace, { routeAt: 1001, routedAt: 1001.5, parsedAt: 1003, encodeAt: 1010, encodedAt: 1012, ...times });
   const whole = eventWith(event);
-  return { trace, spanId: newId(8), requestId: whole.requestId, event: whole, epochOffsetMs: 5_000_000 };
+  return { trace, requestId: whole.requestId, event: whole, epochOffsetMs: 5_000_000 };
 }
 
 function tracerWith(change: Partial<ConstructorParameters<typeof Tracer>[0]> = {}) {
@@ -199,13 +201,15 @@ test("the request's own span continues its caller's trace and says what was aske
 
 /** An exporter whose collector answers when the test says so. */
 function exporterWith(queueMax: number, isCollectorThere = true) {
-  const posts: { readonly spans: number; readonly answer: (status: number) => Promise<void> }[] = [];
+  const posts: { readonly body: string; readonly spans: number; readonly answer: (status: number) => Promise<void> }[] =
+    [];
   const faults: string[] = [];
   const post: Post = (body) => {
     const spans = JSON.parse(body).resourceSpans[0].scopeSpans[0].spans.length as number;
     if (!isCollectorThere) return Promise.reject(new Error('connect ECONNREFUSED'));
     return new Promise((resolve) => {
       posts.push({
+        body,
         spans,
         answer: async (status) => {
           resolve(status);
@@ -262,6 +266,7 @@ test('a collector that is gone is tried again, later each time, with the same ba
   const { exporter, faults, posts, counts, settled } = exporterWith(100);
   exporter.add(recordWith());
   const waits: number[] = [];
+  const bodies = () => new Set(posts.map(({ body }) => body)).size;
   for (let tries = 0; tries < 8; tries++) {
     let waited = 0;
     while (posts.length === tries) {
@@ -274,6 +279,7 @@ test('a collector that is gone is tried again, later each time, with the same ba
   }
   assert.deepEqual(waits, [1000, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
   assert.deepEqual(faults, ['status 503']);
+  assert.equal(bodies(), 1, 'the ids of its spans stay');
   context.mock.timers.tick(30_000);
   await settled();
   await posts[8]!.answer(200);
@@ -327,7 +333,7 @@ test('a collector over HTTP gets the document with the headers, and is given up 
     queueMax: 100,
     sample: 1,
     resource: { 'service.name': 'here', 'process.pid': 7 },
-    newId,
+    random: randomBytes,
     now: () => 20,
     epochMs: () => 1020,
     onFault: (problem) => void faults.push(problem),
@@ -354,6 +360,18 @@ test('a collector over HTTP gets the document with the headers, and is given up 
   const nobody = openCollector({ endpoint: 'http://127.0.0.1:1', headers: {}, timeoutMs: 5000 });
   await assert.rejects(nobody.post('{}'), /ECONNREFUSED/);
   nobody.close();
+});
+
+test('ids are of the size that was asked for, and no two are made of the same chance', () => {
+  let supplies = 0;
+  const next = createSpanIds((bytes) => {
+    supplies++;
+    return randomBytes(bytes);
+  });
+  const ids = new Set(Array.from({ length: 5000 }, (_, index) => next(index % 3 === 0 ? 16 : 8)));
+  assert.equal(ids.size, 5000);
+  for (const id of ids) assert.match(id, /^(?:[0-9a-f]{16}|[0-9a-f]{32})$/);
+  assert.ok(supplies > 1);
 });
 
 test('headers for the collector are read as OpenTelemetry writes them, and a bad one is named without its value', () => {

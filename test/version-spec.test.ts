@@ -337,7 +337,6 @@ describe('with a configuration', () => {
     const { spec, warnings } = candidate(fixtures.addSub(), { config });
     const fields = [
       'model_warmup',
-      'response_cache',
       'preserve_ordering',
       'KIND_GPU',
       'optional',
@@ -345,7 +344,7 @@ describe('with a configuration', () => {
     ];
     assert.equal(warnings.length, fields.length);
     for (const [index, field] of fields.entries()) assert.ok(warnings[index]!.includes(field), warnings[index]);
-    assert.deepEqual(spec.config.response_cache, { enable: false });
+    assert.deepEqual(spec.config.response_cache, { enable: true });
   });
 
   it('the model file is model.onnx unless another is named', () => {

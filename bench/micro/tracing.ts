@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import type { InferenceEvent } from '../../src/core/events.js';
 import type { CallTerms } from '../../src/core/inference.js';
 import { createAccessLog } from '../../src/observe/access-log.js';
+import { createSpanIds } from '../../src/trace/span-ids.js';
 import { type SpanRecord, spansOf } from '../../src/trace/spans.js';
 import { Tracer } from '../../src/trace/tracer.js';
 
@@ -69,7 +70,7 @@ function measure(label: string, times: number, run: (id: string) => unknown): vo
   console.log(`${label.padEnd(52)} ${((user + system) / times).toFixed(3)} µs`);
 }
 
-const newId = (bytes: number) => randomBytes(bytes).toString('hex');
+const newId = createSpanIds(randomBytes);
 let record: SpanRecord | undefined;
 const tracer = new Tracer({
   isOn: true,

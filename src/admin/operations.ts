@@ -12,8 +12,10 @@ import { isLabel, isVersionText } from '../core/model.js';
 import type { Role } from './auth.js';
 import { checked, modelOf } from './checked.js';
 import { type LogQuestion, logRows } from './log-operations.js';
+import { type DriftQuestion, driftQuery, driftQuestion } from './drift-operations.js';
 import { type Routing, routingRows } from './route-operations.js';
 import { namesIn, type QueryParameter, type Row } from './row.js';
+import { type Triggering, triggerRows } from './trigger-operations.js';
 
 export type Operation =
   | { readonly operation: 'show'; readonly model: string }
@@ -51,7 +53,9 @@ export type Operation =
   | { readonly operation: 'apply' }
   /** Of routes, canaries and experiments. */
   | { readonly operation: 'routing'; readonly asked: Routing }
-  | { readonly operation: 'log'; readonly asked: LogQuestion };
+  | { readonly operation: 'triggers'; readonly asked: Triggering }
+  | { readonly operation: 'log'; readonly asked: LogQuestion }
+  | ({ readonly operation: 'drift'; readonly model: string } & DriftQuestion);
 
 const version = z
   .preprocess(
@@ -143,6 +147,11 @@ export const operationRows: readonly OperationRow[] = [
     operation: 'show',
     model: modelOf(model),
   })),
+  get(
+    '/admin/models/{model}/drift',
+    { summary: 'How live inputs and outputs differ from the profile of each version', query: driftQuery },
+    ({ model }, query) => ({ operation: 'drift', model: modelOf(model), ...driftQuestion(query) }),
+  ),
   get('/admin/models/{model}/history', { summary: 'Which version answered when' }, ({ model }) => ({
     operation: 'history',
     model: modelOf(model),
@@ -222,6 +231,12 @@ export const operationRows: readonly OperationRow[] = [
     (row): OperationRow => ({
       ...row,
       read: (names, query, body) => ({ operation: 'log', asked: row.read(names, query, body) }),
+    }),
+  ),
+  ...triggerRows.map(
+    ({ read, ...row }): OperationRow => ({
+      ...row,
+      read: (names, _, body) => ({ operation: 'triggers', asked: read(names, body) }),
     }),
   ),
   ...routingRows.map(

@@ -29,6 +29,8 @@ export interface AuditLogOptions {
   readonly now: () => number;
   /** Who acts when `append` is not told. */
   readonly actor: string;
+  /** Is told of every entry once it is on disk, in order. */
+  readonly onWritten?: (record: AuditRecord) => void;
 }
 
 interface Waiting {
@@ -180,6 +182,7 @@ export class AuditLog {
   async #writeGroup(group: Waiting[]): Promise<void> {
     const ts = new Date(this.#options.now()).toISOString();
     const heads: AuditHead[] = [];
+    const records: AuditRecord[] = [];
     const lines: Buffer[] = [];
     let [head, bytes] = [this.#head, 0];
     const room = this.#options.fileBytesMax - this.#bytes;
@@ -194,6 +197,7 @@ export class AuditLog {
       bytes += line.length;
       lines.push(line);
       heads.push(head);
+      records.push(record);
       group.push(one);
     }
     this.#waiting.splice(0, group.length);
@@ -201,6 +205,7 @@ export class AuditLog {
     if (isRotated) await this.#rotate();
     await this.#write(Buffer.concat(lines, bytes));
     this.#head = head;
+    for (const record of records) this.#options.onWritten?.(record);
     for (const [index, { resolve }] of group.entries()) resolve(heads[index]!);
   }
 

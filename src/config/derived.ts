@@ -59,6 +59,10 @@ export function overridden(spec: VersionSpec, { model_overrides }: Config): Vers
     ...spec,
     instances: own.instances || spec.instances,
     rank: own.rank ?? spec.rank,
+    config: {
+      ...spec.config,
+      response_cache: own.response_cache === undefined ? spec.config.response_cache : { enable: own.response_cache },
+    },
     session: {
       ...spec.session,
       intraOpThreads: own.intra_op_threads ?? spec.session.intraOpThreads,

@@ -43,6 +43,7 @@ const modelOverride = z.strictObject({
         'How many people must agree before another version answers by default; a token of an operator is a reviewer, of an admin an owner.',
       expected: '{required: 2, roles: [reviewer, owner], distinct_from_requester: true, expires_s: 604800}',
     }),
+  response_cache: only(toggle(false, 'Equal inputs have equal answers: with cache.enabled they are kept.')),
   allow_breaking: only(toggle(false, 'A newer version may take over although its inputs or outputs differ.')),
   intra_op_threads: only(integer(1, 1, 256, 'Threads of the runtime inside one operator.')),
   inter_op_threads: only(integer(1, 1, 256, 'Threads of the runtime across operators.')),

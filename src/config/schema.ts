@@ -14,6 +14,7 @@ import { absent, bytes, choice, factsOf, integer, oneOf, share, structure, text,
 import { predictionLog } from './prediction-log.js';
 import { sources } from './registry-sources.js';
 import { routes } from './routes.js';
+import { triggers } from './triggers.js';
 import { versionPolicy } from './version-policy.js';
 
 const KiB = 2 ** 10;
@@ -349,13 +350,18 @@ export const schema = z.object({
   }),
   prediction_log: predictionLog,
   drift,
-  cache: z.object({ enabled: absent(false, 'Answer equal requests from memory.') }),
+  cache: z.object({
+    enabled: toggle(false, 'Answer equal requests from memory, for models with response_cache.'),
+    max_bytes: bytes(64 * MiB, MiB, 1024 * GiB, 'Answers kept in each process.'),
+    ttl_ms: integer(60_000, 1, 86_400_000, 'An answer is kept for this long.'),
+  }),
   cors: z.object({ enabled: absent(false, 'Answer browsers of other origins.') }),
   compat: z.object({
     v1: absent(false, 'The V1 adapter.'),
     sagemaker: absent(false, 'The SageMaker adapter.'),
     vertex: absent(false, 'The Vertex AI adapter.'),
   }),
+  triggers,
   routes: structure(
     routes,
     {},

@@ -14,10 +14,12 @@ import { shapeText, type TensorSpec } from '../core/tensor.js';
 import { sorted } from '../registry/versions.js';
 import type { Person } from './approval-desk.js';
 import type { ControlCounts } from './counts.js';
+import { type DriftRoom, driftOf } from './drift-room.js';
 import { loggedAnswer, type PredictionRoom } from './prediction-room.js';
 import type { RegistryRoom } from './registry-room.js';
 import type { Reload } from './reload.js';
 import { documentOf } from './shadow-document.js';
+import { type TriggerRoom, triggersOf } from './trigger-room.js';
 
 export interface OperationTools {
   readonly room: RegistryRoom;
@@ -27,8 +29,12 @@ export interface OperationTools {
   /** Of the actor's token. */
   readonly role: Person['role'];
   readonly shadows: () => Promise<readonly ShadowReport[]>;
+  /** Undefined when nobody is told of anything. */
+  readonly triggers: TriggerRoom | undefined;
   /** Undefined when nothing is logged. */
   readonly predictions: PredictionRoom | undefined;
+  /** Undefined when nothing is watched. */
+  readonly drift: DriftRoom | undefined;
 }
 
 export async function operate(operation: Operation, tools: OperationTools): Promise<unknown> {
@@ -54,8 +60,12 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
       return {};
     case 'gc':
       return collected(operation.graceMs, tools);
+    case 'triggers':
+      return triggersOf(tools.triggers).operate(operation.asked, tools.actor);
     case 'routing':
       return room.routes.desk.operate(operation.asked, tools.actor);
+    case 'drift':
+      return driftOf(tools.drift).document(operation.model, operation.version, operation.stretch);
     case 'log':
       return loggedAnswer(operation.asked, tools.predictions);
     default:
@@ -68,6 +78,8 @@ type Change = Exclude<
   {
     operation:
       | 'show'
+      | 'triggers'
+      | 'drift'
       | 'history'
       | 'sources'
       | 'shadows'

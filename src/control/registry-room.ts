@@ -6,6 +6,7 @@
  * Must not know any rule: rules live in the rooms.
  */
 import { configHash } from '../audit/config-hash.js';
+import type { AuditRecord } from '../audit/entry.js';
 import { AuditLog } from '../audit/log.js';
 import { overridden, specDefaultsOf } from '../config/derived.js';
 import type { Config } from '../config/schema.js';
@@ -49,6 +50,10 @@ export interface RegistryTools {
   /** Resolves when every process has told its counts. */
   readonly refresh: () => Promise<void>;
   readonly observe: (change: StateChange) => void;
+  /** Entries of the audit log, once they are on disk. */
+  readonly audited: (record: AuditRecord) => void;
+  /** A version may be served. @param lineage as its manifest says */
+  readonly admitted: (id: VersionId, lineage: unknown) => void;
   readonly now: () => number;
   readonly epochNow: () => number;
   readonly cpuMs: () => number;
@@ -94,6 +99,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     fileBytesMax: config.audit.max_file_bytes,
     now: epochNow,
     actor: 'system:control',
+    onWritten: tools.audited,
   });
   await audit.append('started', 'server', { config_hash: configHash(config) });
   const quarantine = await Quarantine.open(store.state);
@@ -173,7 +179,11 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     policy: config.models.load,
     list: () => catalogue.models(),
     look: (model) => supply.look(model),
-    admit: (id, how) => times.admit(id, how, (timed) => repository.admit(id, timed)),
+    admit: async (id, how) => {
+      const spec = await times.admit(id, how, (timed) => repository.admit(id, timed));
+      tools.admitted(id, repository.manifestOf(spec)?.lineage);
+      return spec;
+    },
     open: (spec) => times.open(spec, tools.open),
     drain: tools.drain,
     publish: (table) => times.publish(async () => tools.publish(await routes.with(table))),

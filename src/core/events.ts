@@ -6,7 +6,7 @@
  * Must not know who listens.
  */
 import type { RejectReason } from './errors.js';
-import type { OutcomeCode, Protocol, Timing } from './inference.js';
+import type { InferenceReply, OutcomeCode, Protocol, Timing } from './inference.js';
 import type { VersionId } from './model.js';
 import type { Assignment } from './route.js';
 import type { Trace } from './trace.js';
@@ -24,6 +24,8 @@ export interface InferenceEvent {
   /** From arrival to answer. */
   readonly durationMs: number;
   readonly timing: Timing | undefined;
+  /** Of a model with a response cache: whether the answer came from it. */
+  readonly cache?: InferenceReply['cache'];
   /** What the model's route decided; undefined when it has none. */
   readonly assignment?: Assignment | undefined;
   /** Undefined when it is part of no trace. */

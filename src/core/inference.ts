@@ -77,6 +77,8 @@ export interface InferenceReply {
   /** Outputs asked for, in the model's order. */
   readonly outputs: readonly Tensor[];
   readonly timing: Timing;
+  /** Of a model with a response cache: whether the answer came from it. */
+  readonly cache?: 'hit' | 'miss';
 }
 
 export type Infer = (request: InferenceRequest) => Promise<InferenceReply>;

@@ -113,7 +113,7 @@ export class Predictions {
       status: error === undefined ? 200 : statusOf[error.code],
       errorCode: error?.code,
       attempt: 1,
-      isCacheHit: false,
+      isCacheHit: reply?.cache === 'hit',
       prediction: told?.label,
       score: told?.score,
       inputBytes,

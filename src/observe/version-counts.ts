@@ -67,6 +67,8 @@ export class VersionCounts {
   readonly #input = new DurationTotal();
   readonly #infer = new DurationTotal();
   readonly #output = new DurationTotal();
+  readonly #cacheHit = new DurationTotal();
+  readonly #cacheMiss = new DurationTotal();
   readonly #runsBySize = new Map<number, RunsOfSize>();
   #lastInference = 0;
   #inferenceCount = 0;
@@ -95,6 +97,8 @@ export class VersionCounts {
     this.#infer.add(timing.inferMs);
     this.#output.add(timing.outputMs);
     this.#inferenceCount += event.rows === 0 ? 1 : event.rows;
+    if (event.cache === 'hit') this.#cacheHit.add(durationMs);
+    else if (event.cache === 'miss') this.#cacheMiss.add(durationMs);
   }
 
   /** Keeps a traced request as the example of its bucket. */
@@ -179,6 +183,8 @@ export class VersionCounts {
       computeInput: this.#input.sum(),
       computeInfer: this.#infer.sum(),
       computeOutput: this.#output.sum(),
+      cacheHit: this.#cacheHit.sum(),
+      cacheMiss: this.#cacheMiss.sum(),
       batches: batches.sort((a, b) => a.rows - b.rows),
     };
   }

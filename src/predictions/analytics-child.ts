@@ -6,7 +6,7 @@
 import { GatewayError } from '../core/errors.js';
 import type { Job, Results } from './jobs.js';
 import { convert, rewrite } from './parquet.js';
-import { explain, exportTo, query, read, tail } from './query.js';
+import { columns, explain, exportTo, query, read, tail } from './query.js';
 
 export interface ToChild {
   readonly id: number;
@@ -35,6 +35,8 @@ function run(job: Job): Promise<Results[keyof Results]> {
       return read(job);
     case 'rewrite':
       return rewrite(job);
+    case 'columns':
+      return columns(job);
   }
 }
 

@@ -90,6 +90,15 @@ export interface Rewritten {
   readonly rows: number;
 }
 
+/** A file of somebody else's, as columns; of many rows an even sample, always the same one. */
+export interface ColumnsJob {
+  readonly kind: 'columns';
+  readonly path: string;
+  readonly format: 'csv' | 'parquet';
+  readonly rowsMax: number;
+  readonly timeoutMs: number;
+}
+
 export interface Results {
   readonly convert: Converted;
   readonly query: Answer;
@@ -98,6 +107,7 @@ export interface Results {
   readonly tail: { readonly rows: readonly Row[] };
   readonly read: { readonly rows: readonly Row[] };
   readonly rewrite: Rewritten;
+  readonly columns: Answer;
 }
 
-export type Job = ConvertJob | QueryJob | ExportJob | ExplainJob | TailJob | ReadJob | RewriteJob;
+export type Job = ConvertJob | QueryJob | ExportJob | ExplainJob | TailJob | ReadJob | RewriteJob | ColumnsJob;

@@ -8,11 +8,11 @@
  * Must not know who asks, or DuckDB's library.
  */
 import { existsSync, renameSync, rmSync } from 'node:fs';
-import { isAbsolute } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import { GatewayError, invalid } from '../core/errors.js';
 import { checkConfined } from './confinement.js';
 import { type Answer, type Database, openConfined, quoted } from './database.js';
-import type { ExplainJob, ExportJob, QueryJob, ReadJob, Results, TailJob } from './jobs.js';
+import type { ColumnsJob, ExplainJob, ExportJob, QueryJob, ReadJob, Results, TailJob } from './jobs.js';
 import { type Part, partsOf, type Span } from './partitions.js';
 import { eventOf } from './record.js';
 import { fixedColumns, labelColumns, type Row } from './rows.js';
@@ -89,6 +89,17 @@ function cutTo(answer: Answer, bytesMax: number): Answer {
     count++;
   }
   return answer;
+}
+
+const sampleSeed = 7;
+
+/** A file beside the log. Texts are not taken for numbers because the first thousand of them look like some. */
+export async function columns({ path, format, rowsMax, timeoutMs }: ColumnsJob): Promise<Answer> {
+  if (!isAbsolute(path)) throw invalid('columns: the file must be named by its whole path');
+  const found = format === 'csv' ? `read_csv(${quoted(path)}, sample_size = -1)` : `read_parquet(${quoted(path)})`;
+  const database = await openConfined({ directory: dirname(path), views: { source: `SELECT * FROM ${found}` } });
+  const sample = `USING SAMPLE reservoir(${Math.trunc(rowsMax)} ROWS) REPEATABLE (${sampleSeed})`;
+  return within(database, timeoutMs, () => database.ask(`SELECT * FROM source ${sample}`, rowsMax));
 }
 
 const formats = {

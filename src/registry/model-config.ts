@@ -56,7 +56,7 @@ export function modelConfigOf(parts: ConfigParts, written: TritonConfig): ModelC
     model_warmup: written.model_warmup ?? [],
     ...(batch.rowsMax > 1 ? { dynamic_batching: batchingOf(batch) } : {}),
     model_transaction_policy: { decoupled: false },
-    response_cache: { enable: false },
+    response_cache: { enable: written.response_cache?.enable === true },
   };
 }
 

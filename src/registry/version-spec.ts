@@ -176,7 +176,6 @@ function unusedOf(config: TritonConfig): string[] {
   const warn = (field: string, reason: string) => warnings.push(`configuration: ${field} is not used: ${reason}`);
   if ((config.model_warmup?.length ?? 0) > 0)
     warn('model_warmup', 'every batch size is warmed before a version is ready');
-  if (config.response_cache?.enable === true) warn('response_cache', 'there is no cache');
   if (config.dynamic_batching?.preserve_ordering === true) warn('preserve_ordering', 'each caller gets its own reply');
   if (config.instance_group?.some(({ kind }) => kind === 'KIND_GPU')) warn('KIND_GPU', 'models run on the CPU');
   for (const { name, optional, allow_ragged_batch: isRagged, is_shape_tensor: isShape } of config.input ?? []) {

@@ -15,6 +15,7 @@ import type { Observe } from '../core/events.js';
 import type {
   Assigned,
   CallTerms,
+  Infer,
   InferenceReply,
   InferenceRequest,
   ModelMetadata,
@@ -43,6 +44,8 @@ export interface RouterOptions {
   readonly now: () => number;
   /** Has the version opened in this process and resolves when it is. */
   readonly want: (id: VersionId) => Promise<void>;
+  /** Runs a request in another way than by its version, such as from memory. */
+  readonly run?: Infer;
   /** Shows a request that is about to run to the shadows of its model; undefined when none takes a copy. */
   readonly expose?: (request: InferenceRequest) => Exposed | undefined;
 }
@@ -207,7 +210,8 @@ export class Router {
   readonly infer = (request: InferenceRequest): Promise<InferenceReply> => {
     this.#used.add(request.version);
     const exposed = this.#options.expose?.(request);
-    return request.version.infer(request).then(
+    const { run } = this.#options;
+    return (run === undefined ? request.version.infer(request) : run(request)).then(
       (reply) => {
         this.#observe(request, reply);
         exposed?.end(reply);
@@ -235,6 +239,7 @@ export class Router {
       rows: request.rows,
       durationMs: this.#options.now() - request.receivedAt,
       timing: error === undefined ? (result as InferenceReply).timing : undefined,
+      cache: error === undefined ? (result as InferenceReply).cache : undefined,
       assignment: request.assignment,
       trace: request.trace,
     });

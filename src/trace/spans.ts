@@ -14,12 +14,11 @@
 import type { Code } from '../core/errors.js';
 import type { InferenceEvent } from '../core/events.js';
 import type { Trace } from '../core/trace.js';
+import type { NewId } from './span-ids.js';
 
 /** What a finished request left. Its `trace` may still be told when the reply was encoded. */
 export interface SpanRecord {
   readonly trace: Trace;
-  /** Of the request's own span. */
-  readonly spanId: string;
   readonly requestId: string;
   readonly event: InferenceEvent;
   /** What turns the trace's times into milliseconds since the epoch. */
@@ -59,40 +58,39 @@ export function attribute(key: string, value: string | number): Attribute {
   return { key, value: typeof value === 'number' ? { intValue: `${value}` } : { stringValue: value } };
 }
 
-/** @param newId so many random bytes in hexadecimal digits */
-export function spansOf(record: SpanRecord, newId: (bytes: number) => string): Span[] {
+export function spansOf(record: SpanRecord, newId: NewId): Span[] {
   const { trace, event } = record;
   const spans = new RequestSpans(record, newId);
   const startAt = trace.receivedAt;
   const endAt = startAt + event.durationMs;
-  spans.addRequest(startAt, Math.max(endAt, trace.encodedAt));
+  const requestId = spans.addRequest(startAt, Math.max(endAt, trace.encodedAt));
   // A refused request ends in whatever it had reached.
   const parsedAt = trace.parsedAt === 0 ? endAt : trace.parsedAt;
-  const parseId = spans.add('parse', record.spanId, startAt, parsedAt);
+  const parseId = spans.add('parse', requestId, startAt, parsedAt);
   if (trace.routeAt > 0) spans.add('route', parseId, trace.routeAt, trace.routedAt === 0 ? endAt : trace.routedAt);
   if (trace.parsedAt === 0) return spans.all;
   if (event.timing === undefined) {
-    spans.add('queue', record.spanId, parsedAt, endAt);
+    spans.add('queue', requestId, parsedAt, endAt);
     return spans.all;
   }
   const { queueMs, inputMs, inferMs, outputMs, batchRows } = event.timing;
   const batchAt = parsedAt + queueMs;
   const inferAt = batchAt + inputMs;
-  spans.add('queue', record.spanId, parsedAt, batchAt);
+  spans.add('queue', requestId, parsedAt, batchAt);
   const batch = [attribute('batch.size', batchRows)];
-  const batchId = spans.add('batch', record.spanId, batchAt, inferAt + inferMs + outputMs, batch);
+  const batchId = spans.add('batch', requestId, batchAt, inferAt + inferMs + outputMs, batch);
   spans.add('infer', batchId, inferAt, inferAt + inferMs, batch);
-  if (trace.encodedAt > 0) spans.add('encode', record.spanId, trace.encodeAt, trace.encodedAt);
+  if (trace.encodedAt > 0) spans.add('encode', requestId, trace.encodeAt, trace.encodedAt);
   return spans.all;
 }
 
 class RequestSpans {
   readonly all: Span[] = [];
   readonly #record: SpanRecord;
-  readonly #newId: (bytes: number) => string;
+  readonly #newId: NewId;
   readonly #model: readonly Attribute[];
 
-  constructor(record: SpanRecord, newId: (bytes: number) => string) {
+  constructor(record: SpanRecord, newId: NewId) {
     this.#record = record;
     this.#newId = newId;
     const { model, version } = record.event;
@@ -102,8 +100,10 @@ class RequestSpans {
     ];
   }
 
-  addRequest(startAt: number, endAt: number): void {
-    const { trace, spanId, event } = this.#record;
+  /** @returns the id of the new span */
+  addRequest(startAt: number, endAt: number): string {
+    const { trace, event } = this.#record;
+    const spanId = this.#newId(8);
     this.all.push({
       traceId: trace.traceId,
       spanId,
@@ -117,6 +117,7 @@ class RequestSpans {
       attributes: [...this.#model, ...requestAttributes(this.#record)],
       ...(event.code !== 'OK' && faults.has(event.code) ? { status: { code: errorStatus } } : {}),
     });
+    return spanId;
   }
 
   /** @returns the id of the new span */

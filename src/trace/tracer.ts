@@ -12,6 +12,7 @@ import type { GatewayEvent } from '../core/events.js';
 import type { CallTerms } from '../core/inference.js';
 import { requestShare } from '../core/request-share.js';
 import { Trace } from '../core/trace.js';
+import type { NewId } from './span-ids.js';
 import type { SpanRecord } from './spans.js';
 import { parentOf, stateOf } from './trace-parent.js';
 
@@ -20,8 +21,7 @@ export interface TracerOptions {
   readonly isOn: boolean;
   /** Of requests that bring no trace, this part is sampled. */
   readonly share: number;
-  /** So many random bytes in hexadecimal digits. */
-  readonly newId: (bytes: number) => string;
+  readonly newId: NewId;
   readonly now: () => number;
   readonly epochMs: () => number;
   /** Takes what a finished request left. */
@@ -54,10 +54,9 @@ export class Tracer {
 
   readonly observe = (event: GatewayEvent): void => {
     if (event.kind !== 'inference' || event.trace?.isSampled !== true) return;
-    const { now, epochMs, newId, finish } = this.#options;
+    const { now, epochMs, finish } = this.#options;
     finish({
       trace: event.trace,
-      spanId: newId(8),
       requestId: kept(event.requestId),
       event: event.requestId.length > idLengthMax ? { ...event, requestId: '' } : event,
       epochOffsetMs: epochMs() - now(),

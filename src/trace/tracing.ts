@@ -12,6 +12,7 @@ import type { DataPlane } from '../core/inference.js';
 import type { Family } from '../core/series.js';
 import { headersOf, openCollector } from './collector.js';
 import { Exporter } from './exporter.js';
+import { createSpanIds } from './span-ids.js';
 import { Tracer } from './tracer.js';
 
 export interface TracingOptions {
@@ -26,8 +27,8 @@ export interface TracingOptions {
   readonly sample: number;
   /** What the spans are of: `service.name` and the like. */
   readonly resource: Readonly<Record<string, string | number>>;
-  /** So many random bytes in hexadecimal digits. */
-  readonly newId: (bytes: number) => string;
+  /** So many random bytes. */
+  readonly random: (bytes: number) => Buffer;
   readonly now: () => number;
   readonly epochMs: () => number;
   /** The collector does not take what it is sent, or the headers are wrong. */
@@ -43,7 +44,8 @@ export interface Tracing {
 }
 
 export function openTracing(options: TracingOptions): Tracing {
-  const { endpoint, timeoutMs, queueMax, sample, resource, newId, now, epochMs, onFault } = options;
+  const { endpoint, timeoutMs, queueMax, sample, resource, now, epochMs, onFault } = options;
+  const newId = createSpanIds(options.random);
   if (endpoint === '') {
     const tracer = new Tracer({ share: 0, isOn: false, newId, now, epochMs, finish: () => {} });
     return { begin: tracer.begin, observe: () => {}, families: () => [], close: () => Promise.resolve() };

@@ -42,7 +42,11 @@ export function alertmanagerText({ id, source, type, subject, time, data }: Trig
     model,
     ...(version === undefined ? {} : { version }),
   };
-  const annotations = { summary: `${type} of ${subject}`, id, data: JSON.stringify(data).slice(0, annotationCharactersMax) };
+  const annotations = {
+    summary: `${type} of ${subject}`,
+    id,
+    data: JSON.stringify(data).slice(0, annotationCharactersMax),
+  };
   const alert = {
     status,
     labels,

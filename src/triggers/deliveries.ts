@@ -2,7 +2,7 @@
  * What is still to be delivered to whom, as a state that records make, one after another.
  *
  *   raised ─▶ pending ─ tried ─▶ pending, later ─▶ … ─▶ dead ─ replayed ─▶ pending
- *                └──────────────── ended: delivered
+ *                └──────────────── ended
  *
  * Must not know the disk, the network or timers.
  */
@@ -10,7 +10,12 @@ import type { TriggerEvent } from './event.js';
 
 /** A line of the outbox. Times are milliseconds since the epoch, the only clock that outlives a process. */
 export type OutboxRecord =
-  | { readonly kind: 'raised'; readonly seq: number; readonly event: TriggerEvent; readonly endpoints: readonly string[] }
+  | {
+      readonly kind: 'raised';
+      readonly seq: number;
+      readonly event: TriggerEvent;
+      readonly endpoints: readonly string[];
+    }
   | {
       readonly kind: 'tried';
       readonly seq: number;
@@ -19,8 +24,15 @@ export type OutboxRecord =
       readonly dueEpochMs: number;
       readonly error: string;
     }
-  | { readonly kind: 'delivered'; readonly seq: number; readonly endpoint: string }
-  | { readonly kind: 'dead'; readonly seq: number; readonly endpoint: string; readonly tries: number; readonly error: string }
+  /** Delivered, or given up to make room. */
+  | { readonly kind: 'ended'; readonly seq: number; readonly endpoint: string }
+  | {
+      readonly kind: 'dead';
+      readonly seq: number;
+      readonly endpoint: string;
+      readonly tries: number;
+      readonly error: string;
+    }
   | { readonly kind: 'replayed'; readonly seq: number; readonly endpoint: string }
   /** @param place which address it had: with another one it is asked again */
   | { readonly kind: 'disabled'; readonly endpoint: string; readonly place: string }
@@ -127,7 +139,7 @@ export class Deliveries {
 
   #add({ seq, event, endpoints }: Extract<OutboxRecord, { kind: 'raised' }>): void {
     this.#nextSeq = Math.max(this.#nextSeq, seq + 1);
-    const bytes = Buffer.byteLength(JSON.stringify(event));
+    const bytes = bytesOf(event);
     for (const endpoint of endpoints) {
       const delivery = { seq, event, endpoint, bytes, tries: 0, dueMs: 0, isDead: false, error: '' };
       this.#all.set(keyOf(delivery), delivery);
@@ -135,13 +147,10 @@ export class Deliveries {
     }
   }
 
-  #change(
-    delivery: Delivery,
-    record: Extract<OutboxRecord, { kind: 'tried' | 'delivered' | 'dead' | 'replayed' }>,
-  ): void {
+  #change(delivery: Delivery, record: Extract<OutboxRecord, { kind: 'tried' | 'ended' | 'dead' | 'replayed' }>): void {
     switch (record.kind) {
-      case 'delivered':
-        return this.drop(delivery);
+      case 'ended':
+        return this.#drop(delivery);
       case 'tried': {
         const waitMs = Math.min(waitMsMax, Math.max(0, record.dueEpochMs - this.#clocks.epochNow()));
         Object.assign(delivery, { tries: record.tries, error: record.error, dueMs: this.#clocks.now() + waitMs });
@@ -155,7 +164,7 @@ export class Deliveries {
     }
   }
 
-  drop(delivery: Delivery): void {
+  #drop(delivery: Delivery): void {
     if (this.#all.delete(keyOf(delivery))) this.#bytes -= delivery.bytes;
   }
 
@@ -174,6 +183,11 @@ export class Deliveries {
     }
     return records;
   }
+}
+
+/** What it counts for against the limit. */
+export function bytesOf(event: TriggerEvent): number {
+  return Buffer.byteLength(JSON.stringify(event));
 }
 
 function keyOf({ seq, endpoint }: { readonly seq: number; readonly endpoint: string }): string {

@@ -13,31 +13,10 @@
  */
 import { GatewayError } from '../core/errors.js';
 import type { TriggerType } from '../core/trigger.js';
-import { alertmanagerContentType, alertmanagerText } from './alertmanager.js';
-import { type Clocks, Deliveries, type Delivery, type OutboxRecord } from './deliveries.js';
-import { checkEvent, cloudEventContentType, cloudEventText, type TriggerEvent } from './event.js';
+import { attempt, type Endpoint, type PostWebhook } from './attempt.js';
+import { bytesOf, type Clocks, Deliveries, type Delivery, type OutboxRecord } from './deliveries.js';
+import { checkEvent, type TriggerEvent } from './event.js';
 import { Journal } from './journal.js';
-import { hubSignatureHeader, signatureHeaders, webhookKeysOf } from './signature.js';
-
-export interface Endpoint {
-  readonly name: string;
-  /** Tells one address from another without showing it. */
-  readonly place: string;
-  /** Empty = all. */
-  readonly types: readonly TriggerType[];
-  readonly format: 'cloudevents' | 'alertmanager';
-  readonly hasHubSignature: boolean;
-  /** As it is kept; read anew for each try. */
-  readonly secret: () => string;
-}
-
-/** @returns the status of the answer. @throws when there was none, or none that may be taken */
-export type PostWebhook = (
-  endpoint: string,
-  headers: Readonly<Record<string, string>>,
-  body: string,
-  signal: AbortSignal,
-) => Promise<number>;
 
 export type DeliveryResult = 'delivered' | 'failed' | 'dead' | 'disabled' | 'refused';
 
@@ -67,11 +46,9 @@ export interface ShownDelivery {
 }
 
 const delaysMs = [5000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000];
-const answerMs = 10_000;
 /** When a result cannot be written down, nothing is sent for so long. */
 const brokenMs = 5000;
 const atOnceMax = 4;
-const errorCharactersMax = 200;
 const eventBytesMax = 256 * 1024;
 const rewriteBytes = 4 * 1024 * 1024;
 const gone = 410;
@@ -85,6 +62,8 @@ export class Outbox {
   readonly #ended = new Set<Promise<void>>();
   /** Events being written, which count against the limits already. */
   #coming = { count: 0, bytes: 0 };
+  /** Dead letters that make room for them, and no longer count. */
+  readonly #leaving = new Set<Delivery>();
   #cancelTimer: () => void = () => {};
   #isClosed = false;
 
@@ -121,20 +100,27 @@ export class Outbox {
    */
   async raise(event: TriggerEvent, auditSeq?: number): Promise<void> {
     checkEvent(event);
-    const records: OutboxRecord[] = auditSeq === undefined ? [] : [{ kind: 'mark', auditSeq }];
-    const endpoints = this.#wanting(event.type);
-    if (endpoints.length > 0 && !this.#deliveries.has(event.id)) {
-      const bytes = Buffer.byteLength(JSON.stringify(event)) * endpoints.length;
-      await this.#makeRoom(bytes, endpoints.length, event);
-      records.push({ kind: 'raised', seq: this.#deliveries.takeSeq(), event, endpoints });
-      this.#coming = { count: this.#coming.count + endpoints.length, bytes: this.#coming.bytes + bytes };
-      try {
-        await this.#journal.append(...records);
-      } finally {
-        this.#coming = { count: this.#coming.count - endpoints.length, bytes: this.#coming.bytes - bytes };
-      }
-      this.#pump();
-    } else if (records.length > 0) await this.#journal.append(...records);
+    const endpoints = this.#deliveries.has(event.id) ? [] : this.#wanting(event.type);
+    const marks: OutboxRecord[] = auditSeq === undefined ? [] : [{ kind: 'mark', auditSeq }];
+    if (endpoints.length === 0) return marks.length === 0 ? undefined : this.#journal.append(...marks);
+    const count = endpoints.length;
+    const bytes = count * bytesOf(event);
+    const leaving = this.#roomFor(event, { count, bytes });
+    const ended = leaving.map(({ seq, endpoint }): OutboxRecord => ({ kind: 'ended', seq, endpoint }));
+    const raised: OutboxRecord = { kind: 'raised', seq: this.#deliveries.takeSeq(), event, endpoints };
+    this.#reserve(count, bytes);
+    for (const one of leaving) this.#leaving.add(one);
+    try {
+      await this.#journal.append(...marks, ...ended, raised);
+    } finally {
+      this.#reserve(-count, -bytes);
+      for (const one of leaving) this.#leaving.delete(one);
+    }
+    this.#pump();
+  }
+
+  #reserve(count: number, bytes: number): void {
+    this.#coming = { count: this.#coming.count + count, bytes: this.#coming.bytes + bytes };
   }
 
   /** So far the audit log has been read, and nothing of it was an event. */
@@ -153,8 +139,7 @@ export class Outbox {
     );
     const disabled = this.#options.endpoints.filter(
       ({ name, place }) =>
-        this.#deliveries.isDisabled(name, place) &&
-        (name === endpoint || dead.some((one) => one.endpoint === name)),
+        this.#deliveries.isDisabled(name, place) && (name === endpoint || dead.some((one) => one.endpoint === name)),
     );
     await this.#journal.append(
       ...disabled.map(({ name }): OutboxRecord => ({ kind: 'enabled', endpoint: name })),
@@ -202,33 +187,28 @@ export class Outbox {
       .map(({ name }) => name);
   }
 
-  /** The oldest dead letters make room; what is pending never does. */
-  async #makeRoom(bytes: number, count: number, { type }: TriggerEvent): Promise<void> {
-    const { eventsMax, bytesMax, onResult } = this.#options;
+  /** The oldest dead letters make room; what is pending never does. @throws RESOURCE_EXHAUSTED */
+  #roomFor({ type }: TriggerEvent, { count, bytes }: { count: number; bytes: number }): Delivery[] {
+    const { eventsMax, bytesMax } = this.#options;
     const limit = Math.min(eventBytesMax * count, bytesMax);
-    const overCount = () => this.#deliveries.count + this.#coming.count + count - eventsMax;
-    const overBytes = () => this.#deliveries.bytes + this.#coming.bytes + bytes - bytesMax;
-    if (bytes > limit) {
-      onResult('refused', '', 'too large');
-      throw new GatewayError('RESOURCE_EXHAUSTED', `outbox: event ${type} has ${bytes} bytes, at most ${limit} are taken`);
+    if (bytes > limit) throw this.#refused(`event ${type} has ${bytes} bytes, at most ${limit} are taken`);
+    let overCount = this.#deliveries.count + this.#coming.count + count - eventsMax;
+    let overBytes = this.#deliveries.bytes + this.#coming.bytes + bytes - bytesMax;
+    for (const one of this.#leaving) [overCount, overBytes] = [overCount - 1, overBytes - one.bytes];
+    const leaving: Delivery[] = [];
+    for (const one of this.#deliveries.values()) {
+      if (overCount <= 0 && overBytes <= 0) break;
+      if (!one.isDead || this.#leaving.has(one)) continue;
+      leaving.push(one);
+      [overCount, overBytes] = [overCount - 1, overBytes - one.bytes];
     }
-    const dropped: OutboxRecord[] = [];
-    let [count_, bytes_] = [0, 0];
-    for (const { isDead, seq, endpoint, bytes: freed } of this.#deliveries.values()) {
-      if (overCount() - count_ <= 0 && overBytes() - bytes_ <= 0) break;
-      if (!isDead) continue;
-      dropped.push({ kind: 'delivered', seq, endpoint });
-      count_++;
-      bytes_ += freed;
-    }
-    if (overCount() - count_ > 0 || overBytes() - bytes_ > 0) {
-      onResult('refused', '', 'full');
-      throw new GatewayError(
-        'RESOURCE_EXHAUSTED',
-        `outbox: ${this.#deliveries.count} deliveries wait, event ${type} finds no room`,
-      );
-    }
-    if (dropped.length > 0) await this.#journal.append(...dropped);
+    if (overCount <= 0 && overBytes <= 0) return leaving;
+    throw this.#refused(`${this.#deliveries.count} deliveries wait, event ${type} finds no room`);
+  }
+
+  #refused(reason: string): GatewayError {
+    this.#options.onResult('refused', '', reason);
+    return new GatewayError('RESOURCE_EXHAUSTED', `outbox: ${reason}`);
   }
 
   /** For endpoints that the configuration no longer has. */
@@ -277,12 +257,12 @@ export class Outbox {
   }
 
   async #deliver(delivery: Delivery, endpoint: Endpoint, controller: AbortController): Promise<void> {
-    const answer = await this.#attempt(delivery, endpoint, controller);
+    const answer = await attempt(delivery.event, endpoint, { ...this.#options, controller });
     if (this.#isClosed && 'error' in answer) return;
     try {
       if ('error' in answer) await this.#missed(delivery, answer.error);
       else if (answer.status >= 200 && answer.status <= 299) {
-        await this.#journal.append({ kind: 'delivered', seq: delivery.seq, endpoint: endpoint.name });
+        await this.#journal.append({ kind: 'ended', seq: delivery.seq, endpoint: endpoint.name });
         this.#options.onResult('delivered', endpoint.name, '');
       } else if (answer.status === gone) await this.#disable(endpoint);
       else await this.#missed(delivery, `it answers ${answer.status}`);
@@ -291,42 +271,6 @@ export class Outbox {
       delivery.dueMs = this.#options.now() + brokenMs;
       this.#options.onResult('failed', endpoint.name, GatewayError.from(error).message);
     }
-  }
-
-  /** One try. Never throws, and never takes longer than a receiver has. */
-  #attempt(
-    { event }: Delivery,
-    endpoint: Endpoint,
-    controller: AbortController,
-  ): Promise<{ readonly status: number } | { readonly error: string }> {
-    const { signal } = controller;
-    return new Promise((resolve) => {
-      const expired = () => controller.abort(new Error(`no answer within ${answerMs / 1000} s`));
-      const cancel = this.#options.after(answerMs, expired);
-      const settle = (answer: { readonly status: number } | { readonly error: string }) => {
-        cancel();
-        resolve(answer);
-      };
-      signal.addEventListener('abort', () => settle({ error: reasonOf(signal.reason) }), { once: true });
-      this.#post(event, endpoint, signal).then(
-        (status) => settle({ status }),
-        (error: unknown) => settle({ error: reasonOf(error) }),
-      );
-    });
-  }
-
-  async #post(event: TriggerEvent, endpoint: Endpoint, signal: AbortSignal): Promise<number> {
-    const { name, format, secret, hasHubSignature } = endpoint;
-    const isAlert = format === 'alertmanager';
-    const body = isAlert ? alertmanagerText(event, name) : cloudEventText(event);
-    const keys = webhookKeysOf(secret());
-    const timestamp = Math.floor(this.#options.epochNow() / 1000);
-    const headers = {
-      'content-type': isAlert ? alertmanagerContentType : cloudEventContentType,
-      ...signatureHeaders(keys, { id: event.id, timestamp, body }),
-      ...(hasHubSignature ? hubSignatureHeader(keys, body) : {}),
-    };
-    return this.#options.post(name, headers, body, signal);
   }
 
   async #missed({ seq, endpoint, tries: before }: Delivery, error: string): Promise<void> {
@@ -361,10 +305,4 @@ function shownOf({ event, endpoint, tries, error, dueMs, isDead }: Delivery, now
   const { id, type, subject, time } = event;
   const due_in_ms = isDead ? null : Math.max(0, Math.round(dueMs - nowMs));
   return { id, type, subject, time, endpoint, tries, error, due_in_ms };
-}
-
-/** Our own words, or the name of a fault; never what a receiver has sent. */
-function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : 'it cannot be reached';
-  return message.slice(0, errorCharactersMax);
 }

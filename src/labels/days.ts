@@ -1,0 +1,37 @@
+/**
+ * Folders by day, `2026-11-21`, in UTC.
+ *
+ * Must not know what lies in them.
+ */
+import { readdirSync } from 'node:fs';
+
+const dayMs = 86_400_000;
+const pattern = /^\d{4}-\d{2}-\d{2}$/;
+
+export function dayOf(epochMs: number): string {
+  // A clock that is nowhere must not end the process.
+  return new Date(Number.isFinite(epochMs) ? Math.min(Math.max(epochMs, 0), 8e15) : 0).toISOString().slice(0, 10);
+}
+
+/** Those that are there, the newest first. */
+export function daysIn(root: string): string[] {
+  return namesIn(root)
+    .filter((name) => pattern.test(name))
+    .sort()
+    .reverse();
+}
+
+/** The last day that is kept. */
+export function horizonOf(epochMs: number, days: number): string {
+  return dayOf(epochMs - days * dayMs);
+}
+
+/** Empty when there is no such folder. */
+export function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

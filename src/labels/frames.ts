@@ -1,0 +1,43 @@
+/**
+ * Records of an append-only file: u32 length, u32 CRC-32 of what follows, payload; little-endian.
+ *
+ * A file ends at the first record that is not whole: the rest of one that is being written, or what a crash left.
+ *
+ * Must not know what is in a record.
+ */
+import { crc32 } from 'node:zlib';
+
+export const frameHeadBytes = 8;
+/** A batch of 10,000 items with short labels. */
+export const payloadBytesMax = 1024 * 1024;
+
+/** @returns where the record ends */
+export function putFrame(into: Buffer, at: number, payload: Uint8Array): number {
+  into.writeUInt32LE(payload.length, at);
+  into.writeUInt32LE(crc32(payload), at + 4);
+  into.set(payload, at + frameHeadBytes);
+  return at + frameHeadBytes + payload.length;
+}
+
+export function framed(payloads: readonly Uint8Array[]): Buffer {
+  const bytes = Buffer.allocUnsafe(payloads.reduce((sum, { length }) => sum + frameHeadBytes + length, 0));
+  let at = 0;
+  for (const payload of payloads) at = putFrame(bytes, at, payload);
+  return bytes;
+}
+
+export type Frame =
+  | { readonly is: 'whole'; readonly payload: Buffer; readonly end: number }
+  /** More bytes are needed: so many in all, as far as is known. */
+  | { readonly is: 'cut'; readonly bytes: number }
+  | { readonly is: 'bad' };
+
+export function frameAt(bytes: Buffer, at: number): Frame {
+  if (at + frameHeadBytes > bytes.length) return { is: 'cut', bytes: frameHeadBytes };
+  const length = bytes.readUInt32LE(at);
+  if (length === 0 || length > payloadBytesMax) return { is: 'bad' };
+  const end = at + frameHeadBytes + length;
+  if (end > bytes.length) return { is: 'cut', bytes: frameHeadBytes + length };
+  const payload = bytes.subarray(at + frameHeadBytes, end);
+  return crc32(payload) === bytes.readUInt32LE(at + 4) ? { is: 'whole', payload, end } : { is: 'bad' };
+}
