@@ -248,6 +248,7 @@ def write_examples(out, data, proba):
     hit = proba["digits", "2"](digits.x_test).argmax(axis=1) == digits.y_test
     seven = int(np.flatnonzero(hit & (digits.y_test == 7))[0])
     write(out / "examples" / "digit-7.json", {"id": "digit-7", **request(digits, digits.x_test[[seven]])})
+    write(out / "examples" / "digits-100.json", {"id": "digits-100", **request(digits, digits.x_test[:100])})
     write(out / "examples" / "cancer.json", {"id": "cancer", **request(cancer, cancer.x_test[[0]])})
 
 

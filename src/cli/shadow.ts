@@ -65,11 +65,21 @@ export function listText(shadows: readonly ShadowDocument[]): string {
     one.shadow,
     `${one.model}@${one.version}`,
     String(one.pairs),
-    percent(one.disagreement_ratio === null ? null : 1 - one.disagreement_ratio),
+    percent(agreementIn(one)),
     String(one.outcomes.error + one.outcomes.timeout),
     number(one.latency_ms.mean),
   ]);
   return table([['ROUTE', 'SHADOW', 'VERSION', 'COMPARED', 'AGREE', 'FAILED', 'LATENCY_MS'], ...rows]);
+}
+
+/** Of all items of all outputs that were compared. */
+function agreementIn({ outputs }: ShadowDocument): number | null {
+  let [agreed, items] = [0, 0];
+  for (const output of outputs) {
+    agreed += (output.agreement ?? 0) * output.items;
+    items += output.items;
+  }
+  return items === 0 ? null : agreed / items;
 }
 
 /** One shadow: what became of its copies, how each output compares, and the worst examples. */
