@@ -46,7 +46,7 @@ import { emptyTable, type RouteTable } from './core/route.js';
 import type { Family } from './core/series.js';
 import { listenNode } from './http/node.js';
 import { statusOf } from './http/status.js';
-import type { Listening } from './ipc.js';
+import type { Listening, LiveSettings } from './ipc.js';
 import { createLog, type Log } from './log.js';
 import { Admission } from './registry/admission.js';
 import type { Registry } from './registry/registry.js';
@@ -131,7 +131,8 @@ class Control {
   readonly #metrics: MetricsRoom;
   readonly #statistics = new StatisticsRoom();
   readonly #logging: LogRoom;
-  readonly #tracing = new TraceRoom(() => {});
+  readonly #tracing: TraceRoom;
+  #settings: LiveSettings;
   readonly #counts = new ControlCounts();
   readonly #hooks: Hooks;
   readonly #process = watchProcess();
@@ -159,6 +160,12 @@ class Control {
     this.#hooks = new Hooks(config, this.#counts, Date.now);
     this.#log = createLog({ level: config.log.level, format: config.log.format, name: 'control' });
     this.#metrics = createMetricsRoom({ seriesMax: config.metrics.series_max, now });
+    this.#settings = { logLevel: config.log.level };
+    const { endpoint, sample } = config.tracing;
+    this.#tracing = new TraceRoom(() => this.#set({ trace: this.#tracing.plan() }), {
+      isOn: endpoint !== '',
+      share: sample,
+    });
     this.#logging = new LogRoom(config.log.level === 'debug' ? 1 : 0, (settings) => this.#onLogging(settings));
     this.#admission = admissionOf(config);
     this.#fleet = new Fleet({
@@ -451,7 +458,12 @@ class Control {
   #onLogging(settings: LogSettings): void {
     const logLevel = settings.log_verbose_level > 0 ? 'debug' : 'info';
     this.#log.setLevel(logLevel);
-    this.#fleet.settings({ logLevel });
+    this.#set({ logLevel });
+  }
+
+  #set(changed: Partial<LiveSettings>): void {
+    this.#settings = { ...this.#settings, ...changed };
+    this.#fleet.settings(this.#settings);
   }
 
   #checkExplicit(): void {

@@ -140,7 +140,8 @@ class Gateway {
     this.#marks = new Marks(setup.marks);
     this.#cores = new Cores(Math.max(1, Math.floor(availableParallelism() / config.gateway.processes)));
     const { access } = config.log;
-    this.#tracing = config.tracing.endpoint === '' && access === 0 ? undefined : this.#traced(setup.package);
+    const isTraced = config.tracing.endpoint !== '' || access > 0 || config.prediction_log.enabled;
+    this.#tracing = isTraced ? this.#traced(setup.package) : undefined;
     const observe = fanOut([
       this.#metrics.observe,
       this.#arms.observe,
@@ -254,6 +255,7 @@ class Gateway {
       case 'sketchesKept':
         return this.#predictions?.kept(message.kept);
       case 'settings':
+        if (message.settings.trace !== undefined) this.#tracing?.follow(message.settings.trace);
         return this.#log.setLevel(message.settings.logLevel);
       case 'stop':
         return void this.stop(message.drainDelayMs, message.drainTimeoutMs);

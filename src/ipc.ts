@@ -19,10 +19,13 @@ import type { RelayCall } from './core/relay.js';
 import type { RouteTable } from './core/route.js';
 import type { ShadowReport } from './core/shadow-report.js';
 import type { VersionStatistics } from './core/statistics.js';
+import type { TracePlan } from './core/trace.js';
 
 /** Settings that may change while serving. */
 export interface LiveSettings {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** Absent as long as nobody changed it: then the configuration says who is traced. */
+  readonly trace?: TracePlan;
 }
 
 /** A GatewayError as plain values. */

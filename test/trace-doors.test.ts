@@ -25,7 +25,7 @@ interface Door {
 /** The plane is asked for every call's place in a trace, and says that each is sampled. */
 function traced(plane: DataPlane): CallTerms[] {
   const calls: CallTerms[] = [];
-  const trace = (terms: CallTerms, receivedAt: number) => {
+  const trace = (_model: string, terms: CallTerms, receivedAt: number) => {
     calls.push({ ...terms, requestId: terms.requestId, header: (name) => terms.header(name) });
     const traceId = terms.header('traceparent')?.slice(3, 35) ?? 'none';
     return new Trace({ traceId, parentId: '', state: '', isSampled: true, receivedAt });

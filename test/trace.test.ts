@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { InferenceEvent } from '../src/core/events.js';
 import { requestShare } from '../src/core/request-share.js';
-import { Trace } from '../src/core/trace.js';
+import { Trace, type TraceTerms } from '../src/core/trace.js';
 import { headersOf, openCollector } from '../src/trace/collector.js';
 import { Exporter, type Post } from '../src/trace/exporter.js';
 import { createSpanIds } from '../src/trace/span-ids.js';
@@ -34,10 +34,16 @@ function recordWith(event: Partial<InferenceEvent> = {}, times: Partial<Trace> =
   return { trace, requestId: whole.requestId, event: whole, epochOffsetMs: 5_000_000 };
 }
 
-function tracerWith(change: Partial<ConstructorParameters<typeof Tracer>[0]> = {}) {
+function tracerWith(terms: Partial<TraceTerms> = {}) {
   const records: SpanRecord[] = [];
   const finish = (record: SpanRecord) => void records.push(record);
-  const tracer = new Tracer({ isOn: true, share: 1, newId, now: () => 20, epochMs: () => 1020, finish, ...change });
+  const tracer = new Tracer({
+    terms: { isOn: true, share: 1, ...terms },
+    newId,
+    now: () => 20,
+    epochMs: () => 1020,
+    finish,
+  });
   return { tracer, records };
 }
 
@@ -76,22 +82,22 @@ test('a tracestate is passed on when every member of it is valid', () => {
 
 test("a request of a caller's trace is sampled when its caller's is, whatever the share", () => {
   const { tracer } = tracerWith({ share: 0 });
-  const sampled = tracer.begin(callWith('r', { traceparent: parent, tracestate: 'a=1' }), 10)!;
+  const sampled = tracer.begin('m', callWith('r', { traceparent: parent, tracestate: 'a=1' }), 10)!;
   assert.deepEqual(
     [sampled.traceId, sampled.parentId, sampled.state, sampled.isSampled],
     [traceId, spanId, 'a=1', true],
   );
   const all = tracerWith({ share: 1 }).tracer;
-  const not = all.begin(callWith('r', { traceparent: `00-${traceId}-${spanId}-00` }), 10)!;
+  const not = all.begin('m', callWith('r', { traceparent: `00-${traceId}-${spanId}-00` }), 10)!;
   assert.deepEqual([not.traceId, not.isSampled], [traceId, false]);
 });
 
 test("without spans a caller's trace is known by its id, and nobody else has one", () => {
   const { tracer, records } = tracerWith({ isOn: false });
-  const trace = tracer.begin(callWith('r', { traceparent: parent }), 10)!;
+  const trace = tracer.begin('m', callWith('r', { traceparent: parent }), 10)!;
   assert.deepEqual([trace.traceId, trace.isSampled], [traceId, false]);
   tracer.observe(eventWith({ trace }));
-  assert.equal(tracer.begin(callWith('r'), 10), undefined);
+  assert.equal(tracer.begin('m', callWith('r'), 10), undefined);
   assert.deepEqual(records, []);
 });
 
@@ -99,7 +105,7 @@ test("without a caller's trace the request id decides, the same in every process
   const ids = Array.from({ length: 4000 }, (_, index) => `request-${index}`);
   const takenBy = (share: number) => {
     const { tracer } = tracerWith({ share });
-    return new Set(ids.filter((id) => tracer.begin(callWith(id), 10) !== undefined));
+    return new Set(ids.filter((id) => tracer.begin('m', callWith(id), 10) !== undefined));
   };
   const [few, many] = [takenBy(0.1), takenBy(0.5)];
   assert.deepEqual(takenBy(0.1), few);
@@ -112,11 +118,20 @@ test("without a caller's trace the request id decides, the same in every process
 
 test('every trace of its own has an id of its own, and a malformed traceparent is not continued', () => {
   const { tracer } = tracerWith();
-  const one = tracer.begin(callWith('a'), 10)!;
-  const other = tracer.begin(callWith('a', { traceparent: 'nonsense' }), 10)!;
+  const one = tracer.begin('m', callWith('a'), 10)!;
+  const other = tracer.begin('m', callWith('a', { traceparent: 'nonsense' }), 10)!;
   assert.match(one.traceId, /^[0-9a-f]{32}$/);
   assert.notEqual(one.traceId, other.traceId);
   assert.equal(other.parentId, '');
+});
+
+test('another plan holds from the next request on, and a model may have terms of its own', () => {
+  const { tracer } = tracerWith({ share: 0 });
+  const off = { isOn: false, share: 1 };
+  tracer.follow({ all: { isOn: true, share: 1 }, ofModels: new Map([['quiet', off]]) });
+  assert.ok(tracer.begin('m', callWith('r'), 10)!.isSampled);
+  assert.equal(tracer.begin('quiet', callWith('r'), 10), undefined);
+  assert.equal(tracer.begin('quiet', callWith('r', { traceparent: parent }), 10)!.isSampled, false);
 });
 
 test('a request that is not sampled leaves nothing', () => {
@@ -130,7 +145,7 @@ test('a request that is not sampled leaves nothing', () => {
 
 test('an id as long as a message is not kept', () => {
   const { tracer, records } = tracerWith();
-  const trace = tracer.begin(callWith('a'), 10)!;
+  const trace = tracer.begin('m', callWith('a'), 10)!;
   tracer.observe(eventWith({ trace, requestId: 'x'.repeat(1_000_000) }));
   assert.equal(records[0]!.requestId.length, 128);
   assert.equal(records[0]!.event.requestId, '');
@@ -338,7 +353,7 @@ test('a collector over HTTP gets the document with the headers, and is given up 
     epochMs: () => 1020,
     onFault: (problem) => void faults.push(problem),
   });
-  const trace = tracing.begin(callWith('r', { traceparent: parent }), 10)!;
+  const trace = tracing.begin('m', callWith('r', { traceparent: parent }), 10)!;
   trace.parsedAt = 12;
   tracing.observe(eventWith({ trace }));
   await tracing.close(5000);

@@ -73,8 +73,7 @@ function measure(label: string, times: number, run: (id: string) => unknown): vo
 const newId = createSpanIds(randomBytes);
 let record: SpanRecord | undefined;
 const tracer = new Tracer({
-  isOn: true,
-  share: 1e-9,
+  terms: { isOn: true, share: 1e-9 },
   newId,
   now: () => performance.now(),
   epochMs: Date.now,
@@ -90,12 +89,12 @@ const million = 1_000_000;
 
 const begun = (call: Call, id: string) => {
   call.requestId = id;
-  return tracer.begin(call, 1);
+  return tracer.begin('digits', call, 1);
 };
 measure('an event', million, (id) => eventOf(id, undefined));
 measure('off: an event', million, (id) => {
   plain.requestId = id;
-  return eventOf(id, off.begin?.(plain, 1));
+  return eventOf(id, off.begin?.('digits', plain, 1));
 });
 measure('on, not sampled: begin, event, observe', million, (id) => {
   const event = eventOf(id, begun(plain, id));

@@ -48,9 +48,9 @@ export class FamilySums {
   #addSeries({ family, series: all }: Sum, series: Series): void {
     const text = this.#texts.of(series.labels);
     const known = all.get(text);
-    const { labels, value, counts, sum } =
+    const { labels, value, counts, sum, exemplars } =
       known === undefined ? series : addSeries(known, series, family.merge ?? 'sum');
-    all.set(text, { labels, value, counts, sum, text });
+    all.set(text, { labels, value, counts, sum, exemplars, text });
   }
 
   families(): TextFamily[] {

@@ -9,6 +9,7 @@
  */
 import { GatewayError, invalid } from '../core/errors.js';
 import { nearest } from '../core/nearest.js';
+import type { TracePlan, TraceTerms } from '../core/trace.js';
 import { exactJson } from './json.js';
 
 type Named = Readonly<Record<string, unknown>>;
@@ -31,15 +32,41 @@ const traceAtStart: TraceSettings = {
   trace_mode: 'opentelemetry',
 };
 
+/** What the configuration says. */
+export interface TraceStart {
+  readonly isOn: boolean;
+  readonly share: number;
+}
+
 export class TraceRoom {
   readonly #onChange: (model: string, settings: TraceSettings) => void;
-  #global = traceAtStart;
+  readonly #start: TraceSettings;
+  readonly #startShare: number;
+  #global: TraceSettings;
   /** Only what a model has of its own. */
   readonly #models = new Map<string, Partial<TraceSettings>>();
 
   /** @param onChange told what is in force now; model '' = every model without values of its own */
-  constructor(onChange: (model: string, settings: TraceSettings) => void) {
+  constructor(onChange: (model: string, settings: TraceSettings) => void, start?: TraceStart) {
     this.#onChange = onChange;
+    this.#start = start === undefined ? traceAtStart : startOf(start);
+    this.#startShare = start?.share ?? 0;
+    this.#global = this.#start;
+  }
+
+  /** Who is traced by what is in force now. */
+  plan(): TracePlan {
+    const names = [...this.#models.keys()];
+    return {
+      all: this.#termsOf(this.#global),
+      ofModels: new Map(names.map((model) => [model, this.#termsOf(this.settings(model))])),
+    };
+  }
+
+  /** A share that is not one of a whole number stays what it is as long as nobody changes the rate. */
+  #termsOf({ trace_level, trace_rate }: TraceSettings): TraceTerms {
+    const share = trace_rate === this.#start.trace_rate ? this.#startShare : 1 / Number(trace_rate);
+    return { isOn: !trace_level.includes('OFF'), share };
   }
 
   /** @param model '' = the global settings */
@@ -51,7 +78,7 @@ export class TraceRoom {
   update(model: string, named: Named): TraceSettings {
     const changes = checkedTrace(named);
     if (model === '') {
-      const kept = Object.fromEntries(changes.map(([key, value]) => [key, value ?? traceAtStart[key]]));
+      const kept = Object.fromEntries(changes.map(([key, value]) => [key, value ?? this.#start[key]]));
       this.#global = { ...this.#global, ...kept };
     } else {
       // The first change of a model copies the global values, so that a later global change leaves the model alone.
@@ -71,6 +98,12 @@ export class TraceRoom {
   forget(model: string): void {
     this.#models.delete(model);
   }
+}
+
+/** A rate of 0, which nobody can ask for, stands for no request but those of traced callers. */
+function startOf({ isOn, share }: TraceStart): TraceSettings {
+  if (!isOn) return traceAtStart;
+  return { ...traceAtStart, trace_level: ['TIMESTAMPS'], trace_rate: share === 0 ? '0' : `${Math.round(1 / share)}` };
 }
 
 /** @returns undefined as the value of a setting that is cleared */

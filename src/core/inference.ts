@@ -172,7 +172,7 @@ export interface DataPlane {
    * A call's place in a trace; undefined when it has none. Asked once the request's id is known. Absent when nobody wants to
    * know: then no header is read for it.
    */
-  readonly trace?: ((terms: CallTerms, receivedAt: number) => Trace | undefined) | undefined;
+  readonly trace?: ((model: string, terms: CallTerms, receivedAt: number) => Trace | undefined) | undefined;
   /** Passes a call that concerns the whole server up to the control process. */
   relay(call: RelayCall): Promise<unknown>;
 }

@@ -7,6 +7,20 @@
  * Must not know how spans are sent.
  */
 
+/** Who is sampled. */
+export interface TraceTerms {
+  /** Nobody is while it is not, whatever the caller says. */
+  readonly isOn: boolean;
+  /** Of requests that bring no trace, this part is. */
+  readonly share: number;
+}
+
+export interface TracePlan {
+  readonly all: TraceTerms;
+  /** Of models that have their own. */
+  readonly ofModels: ReadonlyMap<string, TraceTerms>;
+}
+
 export interface TraceContext {
   /** 32 lower-case hexadecimal digits. */
   readonly traceId: string;

@@ -101,7 +101,7 @@ export class Predictions {
       role: assignment?.reason === 'fallback' ? 'fallback' : 'primary',
       requestId: request.id,
       clientRequestId: undefined,
-      traceId: undefined,
+      traceId: request.trace?.traceId,
       parentRequestId: undefined,
       tsUs: Math.round((epochMs() - latencyMs) * 1000),
       latencyUs: Math.round(latencyMs * 1000),

@@ -28,6 +28,8 @@ export interface ReplyNames {
   readonly encoding?: Encoding | undefined;
   /** What the model's route decided. */
   readonly assignment?: Assignment | undefined;
+  /** Where the time went, when the caller asked. */
+  readonly timing?: string | undefined;
 }
 
 /** What a route's decision says in a reply, as names after `x-sluice-` or `sluice_`, and their values. */

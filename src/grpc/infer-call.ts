@@ -6,6 +6,7 @@
 import type { GatewayError } from '../core/errors.js';
 import { Cancellation, type DataPlane } from '../core/inference.js';
 import { isRequestId } from '../core/request-id.js';
+import { serverTiming } from '../core/server-timing.js';
 import type { Call, CallUser } from './call.js';
 import { ReplyMessage } from './codec.js';
 import { type Answer, Inference, type InferenceOptions } from './infer.js';
@@ -27,6 +28,7 @@ export class InferCall implements CallUser {
   readonly #cancellation = new Cancellation();
   readonly #deadlineAt: number;
   readonly #inference: Inference;
+  readonly #isTimed: boolean;
   #isAnswered = false;
 
   constructor(options: CallOptions, call: Call) {
@@ -35,11 +37,13 @@ export class InferCall implements CallUser {
     const receivedAt = options.plane.now();
     const terms = termsOf(call, receivedAt);
     this.#deadlineAt = Math.min(terms.deadlineAt, receivedAt + options.requestTimeoutMs);
+    this.#isTimed = call.text('x-sluice-timing') === '1';
     this.#inference = new Inference(options.plane, options.inference, {
       terms,
       receivedAt,
       deadlineAt: this.#deadlineAt,
       cancellation: this.#cancellation,
+      isTimed: this.#isTimed,
     });
   }
 
@@ -54,13 +58,19 @@ export class InferCall implements CallUser {
     if (!this.#isAnswered && !isOverdue(this.#options.plane, this.#deadlineAt)) this.#cancellation.cancel();
   }
 
-  readonly #succeed = ({ model, version, outputs, assignment }: Answer): void => {
+  readonly #succeed = ({ model, version, outputs, assignment, timing: times, rowsMax }: Answer): void => {
     this.#isAnswered = true;
+    const { plane } = this.#options;
+    const startedAt = this.#isTimed ? plane.now() : 0;
     const { modelName, id } = this.#inference.message!;
     const message = new ReplyMessage({ modelName, modelVersion: version, id }, outputs);
-    this.#call.reply({ requestId: this.#headerId(), model, version, assignment }, message);
-    const { trace } = this.#inference;
-    if (trace?.isSampled) trace.encodedAt = this.#options.plane.now();
+    const { trace, parseMs } = this.#inference;
+    // The message is written after its headers, so what writing it takes is not told.
+    const timing = this.#isTimed
+      ? serverTiming(times, { parseMs, encodeMs: plane.now() - startedAt }, rowsMax)
+      : undefined;
+    this.#call.reply({ requestId: this.#headerId(), model, version, assignment, timing }, message);
+    if (trace?.isSampled) trace.encodedAt = plane.now();
   };
 
   readonly #fail = (error: GatewayError): void => {

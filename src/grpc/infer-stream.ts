@@ -63,6 +63,8 @@ export class InferStream implements CallUser {
       receivedAt,
       deadlineAt: Math.min(this.#terms.deadlineAt, receivedAt + requestTimeoutMs),
       cancellation: slot.cancellation,
+      // A stream's headers are gone when its answers come.
+      isTimed: false,
     });
     inference.run(bytes).then(
       ({ version, outputs, assignment }) => {

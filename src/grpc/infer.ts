@@ -9,7 +9,15 @@
  */
 import { classify } from '../core/classification.js';
 import { GatewayError, invalid } from '../core/errors.js';
-import type { CallTerms, Cancellation, DataPlane, InferenceRequest, Parameter, Selector } from '../core/inference.js';
+import type {
+  CallTerms,
+  Cancellation,
+  DataPlane,
+  InferenceRequest,
+  Parameter,
+  Selector,
+  Timing,
+} from '../core/inference.js';
 import { isModelName, type Version } from '../core/model.js';
 import { checkedModel, checkedVersion } from '../core/relay.js';
 import type { Assignment } from '../core/route.js';
@@ -27,6 +35,8 @@ export interface Caller {
   /** On the clock of `DataPlane.now`: the shortest of all limits. */
   readonly deadlineAt: number;
   readonly cancellation: Cancellation;
+  /** It asks where the time went. */
+  readonly isTimed: boolean;
 }
 
 export interface InferenceOptions extends MessageLimits {
@@ -43,6 +53,8 @@ export interface Answer {
   readonly version: string;
   readonly outputs: readonly Tensor[];
   readonly assignment: Assignment | undefined;
+  readonly timing: Timing;
+  readonly rowsMax: number;
 }
 
 /** One request on its way; what is known of it stays readable when it fails. */
@@ -52,6 +64,8 @@ export class Inference implements CallTerms {
   requestId = '';
   /** Its place in a trace, as soon as the id is known. */
   trace: Trace | undefined = undefined;
+  /** From arrival until the inputs were tensors; known only when the caller asks. */
+  parseMs = 0;
   readonly #plane: DataPlane;
   readonly #options: InferenceOptions;
   readonly #caller: Caller;
@@ -68,7 +82,7 @@ export class Inference implements CallTerms {
     let request: InferenceRequest;
     try {
       const message = this.#decode(bytes);
-      this.trace = this.#plane.trace?.(this, this.#caller.receivedAt);
+      this.trace = this.#plane.trace?.(message.modelName, this, this.#caller.receivedAt);
       const trace = this.trace;
       if (trace?.isSampled) trace.routeAt = this.#plane.now();
       const wishes = wishesOf(message.parameters);
@@ -81,6 +95,7 @@ export class Inference implements CallTerms {
       checkOutputs(message.outputs, version);
       const { inputs, rows } = tensorsOf(message, version, this.#options);
       if (trace?.isSampled) trace.parsedAt = this.#plane.now();
+      if (this.#caller.isTimed) this.parseMs = this.#plane.now() - this.#caller.receivedAt;
       request = {
         id: this.requestId,
         model: message.modelName,
@@ -135,7 +150,7 @@ export class Inference implements CallTerms {
     const model = isModelName(name) ? name : '';
     if (this.requestId === '') this.requestId = this.#options.newId();
     const { receivedAt } = this.#caller;
-    this.trace ??= this.#plane.trace?.(this, receivedAt);
+    this.trace ??= this.#plane.trace?.(model, this, receivedAt);
     this.#plane.refuse({ model, protocol: 'grpc', receivedAt, error, id: this.requestId, trace: this.trace });
     return error;
   }
@@ -147,9 +162,11 @@ export class Inference implements CallTerms {
       const { outputs } = this.message!;
       const { model, version } = reply.version;
       const { assignment } = request;
-      if (outputs.length === 0) return { model, version, outputs: reply.outputs, assignment };
+      const { timing } = reply;
+      const { rowsMax } = request.version.batch;
+      if (outputs.length === 0) return { model, version, outputs: reply.outputs, assignment, timing, rowsMax };
       const classes = reply.outputs.map((output) => classesOf(output, outputs, request.version));
-      return { model, version, outputs: classes, assignment };
+      return { model, version, outputs: classes, assignment, timing, rowsMax };
     } catch (thrown) {
       throw GatewayError.from(thrown);
     }

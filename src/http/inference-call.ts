@@ -12,6 +12,7 @@ import type { CallTerms, DataPlane, InferenceReply, Parameter, Selector } from '
 import type { Version } from '../core/model.js';
 import { isRequestId } from '../core/request-id.js';
 import type { Assignment } from '../core/route.js';
+import { serverTiming } from '../core/server-timing.js';
 import type { Trace } from '../core/trace.js';
 import { errorAnswer, jsonType } from './answers.js';
 import {
@@ -140,7 +141,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
     const { receivedAt } = this.#request;
     const { model } = this.#target;
     if (this.#id === '') this.#id = this.#options.newId();
-    this.#trace ??= this.#plane.trace?.(this, receivedAt);
+    this.#trace ??= this.#plane.trace?.(model, this, receivedAt);
     this.#plane.refuse({ model, protocol: 'http', receivedAt, error, id: this.#id, trace: this.#trace });
     return this.#errorAnswer(error, status);
   }
@@ -166,7 +167,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
     try {
       const wire = readRequest(body, this.#request.header('inference-header-content-length'), this.#options);
       this.#adoptId(wire.skeleton?.id ?? '');
-      this.#trace = this.#plane.trace?.(this, this.#request.receivedAt);
+      this.#trace = this.#plane.trace?.(this.#target.model, this, this.#request.receivedAt);
       if (this.#trace?.isSampled) this.#trace.routeAt = this.#plane.now();
       const version = this.#versionOf(wire);
       if (!(version instanceof Promise)) return this.#infer(wire, version);
@@ -295,12 +296,9 @@ class InferenceCall implements BodyConsumer, CallTerms {
     return this.#plane.state().isDraining ? { ...answer, isLast: true } : answer;
   }
 
-  #timingText(reply: InferenceReply, version: Version, startedAt: number): string {
-    const { queueMs, inputMs, inferMs, outputMs, batchRows } = reply.timing;
-    const text = (milliseconds: number) => milliseconds.toFixed(3);
-    const batch = `batch;desc="${batchRows}/${version.batch.rowsMax}"`;
-    const serMs = outputMs + this.#plane.now() - startedAt;
-    return `parse;dur=${text(this.#parseMs)}, queue;dur=${text(queueMs)}, ${batch}, infer;dur=${text(inputMs + inferMs)}, ser;dur=${text(serMs)}`;
+  #timingText({ timing }: InferenceReply, version: Version, startedAt: number): string {
+    const times = { parseMs: this.#parseMs, encodeMs: this.#plane.now() - startedAt };
+    return serverTiming(timing, times, version.batch.rowsMax);
   }
 }
 

@@ -6,11 +6,10 @@
  *
  * Must not know how a row is written.
  */
-import { hashAfter, prefixOf, shareOf } from '../core/murmur3.js';
+import { requestShare } from '../core/request-share.js';
 import type { PredictionEvent } from './event.js';
 import type { FrameTerms } from './frame.js';
 
-const prefix = prefixOf('log:');
 const minuteUs = 60_000_000;
 /** Four buckets for each doubling: a p99 is known to a fifth. */
 const perDoubling = 4;
@@ -72,7 +71,7 @@ export class Sampling {
       if (sample === 1) return whole;
     }
     const isKept = this.#isAlwaysKept(event);
-    const share = isKept ? 0 : shareOf(hashAfter(prefix, event.requestId));
+    const share = isKept ? 0 : requestShare(event.requestId);
     if (!isKept && share >= rows) return undefined;
     const withPayload = sample > 0 && share < sample;
     return this.#termsFor(event)[(isKept ? 2 : 0) + (withPayload ? 1 : 0)]!;

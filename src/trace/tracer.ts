@@ -1,7 +1,7 @@
 /**
  * Which requests are traced, and the spans of those that are.
  *
- *   begin(call) ─▶ Trace, or nothing ─▶ … the request … ─▶ observe(event) ─▶ exporter
+ *   begin(model, call) ─▶ Trace, or nothing ─▶ … the request … ─▶ observe(event) ─▶ exporter
  *
  * A request of a caller's trace is sampled when its caller's is. Any other is by its id, with the number that also decides
  * about its access line and its row. One that is not sampled costs the look at a header and a hash.
@@ -11,16 +11,13 @@
 import type { GatewayEvent } from '../core/events.js';
 import type { CallTerms } from '../core/inference.js';
 import { requestShare } from '../core/request-share.js';
-import { Trace } from '../core/trace.js';
+import { Trace, type TracePlan, type TraceTerms } from '../core/trace.js';
 import type { NewId } from './span-ids.js';
 import type { SpanRecord } from './spans.js';
 import { parentOf, stateOf } from './trace-parent.js';
 
 export interface TracerOptions {
-  /** Nobody is sampled while it is not, whatever the caller says. */
-  readonly isOn: boolean;
-  /** Of requests that bring no trace, this part is sampled. */
-  readonly share: number;
+  readonly terms: TraceTerms;
   readonly newId: NewId;
   readonly now: () => number;
   readonly epochMs: () => number;
@@ -33,14 +30,22 @@ const idLengthMax = 128;
 
 export class Tracer {
   readonly #options: TracerOptions;
+  #plan: TracePlan;
 
   constructor(options: TracerOptions) {
     this.#options = options;
+    this.#plan = { all: options.terms, ofModels: new Map() };
   }
 
+  /** Holds from the next request on. */
+  readonly follow = (plan: TracePlan): void => {
+    this.#plan = plan;
+  };
+
   /** @see DataPlane.trace */
-  readonly begin = (call: CallTerms, receivedAt: number): Trace | undefined => {
-    const { isOn, share, newId } = this.#options;
+  readonly begin = (model: string, call: CallTerms, receivedAt: number): Trace | undefined => {
+    const { all, ofModels } = this.#plan;
+    const { isOn, share } = ofModels.size === 0 ? all : (ofModels.get(model) ?? all);
     const parent = parentOf(call.header('traceparent'));
     if (parent !== undefined) {
       const { traceId, spanId } = parent;
@@ -49,7 +54,7 @@ export class Tracer {
       return new Trace({ traceId, parentId: spanId, state, isSampled, receivedAt });
     }
     if (!isOn || requestShare(call.requestId) >= share) return undefined;
-    return new Trace({ traceId: newId(16), parentId: '', state: '', isSampled: true, receivedAt });
+    return new Trace({ traceId: this.#options.newId(16), parentId: '', state: '', isSampled: true, receivedAt });
   };
 
   readonly observe = (event: GatewayEvent): void => {

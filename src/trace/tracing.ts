@@ -10,6 +10,7 @@
 import type { Observe } from '../core/events.js';
 import type { DataPlane } from '../core/inference.js';
 import type { Family } from '../core/series.js';
+import type { TracePlan } from '../core/trace.js';
 import { headersOf, openCollector } from './collector.js';
 import { Exporter } from './exporter.js';
 import { createSpanIds } from './span-ids.js';
@@ -37,6 +38,8 @@ export interface TracingOptions {
 
 export interface Tracing {
   readonly begin: NonNullable<DataPlane['trace']>;
+  /** Another plan than the options' own. */
+  follow(plan: TracePlan): void;
   readonly observe: Observe;
   families(): Family[];
   /** Sends what waits, for at most so long. */
@@ -47,14 +50,16 @@ export function openTracing(options: TracingOptions): Tracing {
   const { endpoint, timeoutMs, queueMax, sample, resource, now, epochMs, onFault } = options;
   const newId = createSpanIds(options.random);
   if (endpoint === '') {
-    const tracer = new Tracer({ share: 0, isOn: false, newId, now, epochMs, finish: () => {} });
-    return { begin: tracer.begin, observe: () => {}, families: () => [], close: () => Promise.resolve() };
+    const terms = { isOn: false, share: 0 };
+    const { begin } = new Tracer({ terms, newId, now, epochMs, finish: () => {} });
+    return { begin, follow: () => {}, observe: () => {}, families: () => [], close: () => Promise.resolve() };
   }
   const collector = openCollector({ endpoint, timeoutMs, headers: headersIn(options) });
   const exporter = new Exporter({ post: collector.post, newId, queueMax, resource, onFault });
-  const tracer = new Tracer({ share: sample, isOn: true, newId, now, epochMs, finish: exporter.add });
+  const tracer = new Tracer({ terms: { isOn: true, share: sample }, newId, now, epochMs, finish: exporter.add });
   return {
     begin: tracer.begin,
+    follow: tracer.follow,
     observe: tracer.observe,
     families: () => exporter.families(),
     close: async (limitMs) => {

@@ -202,3 +202,29 @@ test('without a collector and without access lines nothing is written and nobody
   const text = await (await fetch(`${server.admin}/metrics`)).text();
   assert.doesNotMatch(text, /sluice_trace_/);
 });
+
+test('trace settings change while serving, for all models and for one, over HTTP', async (context) => {
+  const collector = await FakeCollector.open(context);
+  const models = writeRepository(freshDirectory(context), { m: modelOf(1), quiet: modelOf(2) });
+  const flags = ['--tracing-endpoint', collector.endpoint, '--tracing-sample', '0'];
+  const server = await startServer({ models, flags });
+  context.after(() => server.kill('SIGKILL'));
+  const set = async (path: string, settings: object) => {
+    const answer = await fetch(`${server.http}${path}`, { method: 'POST', body: JSON.stringify(settings) });
+    return (await answer.json()) as Record<string, unknown>;
+  };
+  const namesSeen = () => new Set(collector.spans.flatMap(({ name, kind }) => (kind === 2 ? [name] : [])));
+  const untilSeen = (wanted: string[], model: string) =>
+    eventually(async () => {
+      assert.equal(await overHttp(server, {}, model), 200);
+      assert.deepEqual([...namesSeen()], wanted);
+    });
+  assert.equal(await overHttp(server, {}), 200);
+  assert.equal((await set('/v2/models/quiet/trace/setting', { trace_level: ['OFF'] })).trace_level?.toString(), 'OFF');
+  const changed = await set('/v2/trace/setting', { trace_rate: '1' });
+  assert.deepEqual([changed.trace_level, changed.trace_rate], [['TIMESTAMPS'], '1']);
+  assert.equal(await overHttp(server, {}, 'quiet'), 200);
+  await untilSeen(['infer m'], 'm');
+  await set('/v2/models/quiet/trace/setting', { trace_level: null, trace_rate: null });
+  await untilSeen(['infer m', 'infer quiet'], 'quiet');
+});

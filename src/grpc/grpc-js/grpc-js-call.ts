@@ -77,10 +77,11 @@ export class GrpcJsCall implements Call {
   }
 }
 
-function metadataOf({ requestId, model, version, encoding, assignment }: ReplyNames): grpc.Metadata {
+function metadataOf({ requestId, model, version, encoding, assignment, timing }: ReplyNames): grpc.Metadata {
   const metadata = new grpc.Metadata();
   if (requestId !== '') metadata.set('x-request-id', requestId);
   if (encoding !== undefined) metadata.set('grpc-encoding', encoding);
+  if (timing !== undefined) metadata.set('server-timing', timing);
   if (model === '') return metadata;
   metadata.set('x-sluice-model', model);
   metadata.set('x-sluice-version', version);

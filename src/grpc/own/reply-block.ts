@@ -26,6 +26,7 @@ const startOf: Readonly<Record<Encoding | 'identity', Buffer>> = {
   deflate: Buffer.concat([start, fieldBlock([['grpc-encoding', 'deflate']])]),
 };
 const requestIdName = fieldName('x-request-id');
+const timingName = fieldName('server-timing');
 
 export const successTrailers = fieldBlock([['grpc-status', '0']]);
 
@@ -70,17 +71,24 @@ const modelsMax = 256;
 export class ReplyHeaders {
   readonly #models = new Map<string, { readonly version: string; readonly block: Buffer }>();
 
-  send(stream: Stream, outbox: Outbox, { requestId, model, version, encoding, assignment }: ReplyNames): void {
+  send(stream: Stream, outbox: Outbox, names: ReplyNames): void {
+    const { requestId, model, version, encoding, assignment, timing = '' } = names;
     const head = startOf[encoding ?? 'identity'];
-    const names = model === '' ? undefined : this.#blockOf(model, version, assignment);
+    const block = model === '' ? undefined : this.#blockOf(model, version, assignment);
     const idBytes = requestId === '' ? 0 : requestIdName.length + valueSize(requestId);
-    let at = stream.headers(head.length + (names?.length ?? 0) + idBytes);
+    const timingBytes = timing === '' ? 0 : timingName.length + valueSize(timing);
+    let at = stream.headers(head.length + (block?.length ?? 0) + idBytes + timingBytes);
     const { bytes } = outbox;
     bytes.set(head, at);
     at += head.length;
-    if (names !== undefined) {
-      bytes.set(names, at);
-      at += names.length;
+    if (block !== undefined) {
+      bytes.set(block, at);
+      at += block.length;
+    }
+    if (timing !== '') {
+      bytes.set(timingName, at);
+      writeValue(bytes, at + timingName.length, timing);
+      at += timingBytes;
     }
     if (requestId === '') return;
     bytes.set(requestIdName, at);
