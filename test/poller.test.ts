@@ -244,6 +244,25 @@ test('a folder that takes long to list is listed so much less often', async (con
   assert.deepEqual(asked, [0, 5000, 25_000, 30_000, 35_000]);
 });
 
+test('however long it takes, a folder is listed again after ten intervals', async (context) => {
+  let usedMs = 0;
+  const { poller, asked } = pollerOf(context, [], {
+    cpuMs: () => usedMs,
+    source: {
+      name: 'main',
+      type: 'directory',
+      list: async () => {
+        asked.push(Date.now() - 1_000_000);
+        usedMs += 60_000;
+      },
+      close: async () => {},
+    } as unknown as Source,
+  });
+  await poller.start();
+  await pass(60_000);
+  assert.deepEqual(asked, [0, 5000, 55_000]);
+});
+
 test('after close nothing is asked any more', async (context) => {
   const { poller, asked } = pollerOf(context, []);
   await poller.start();

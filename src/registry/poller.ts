@@ -44,6 +44,8 @@ const backoffMsMax = 300_000;
 const hintGapMs = 1000;
 /** A folder that takes long to list is listed so much less often: listing it is work of this machine. */
 const restPerWork = 100;
+/** On a busy machine the work of others is taken for the listing's; a new version must not wait for ever. */
+const restIntervalsMax = 10;
 
 export class Poller {
   readonly source: Source;
@@ -188,7 +190,8 @@ export class Poller {
     this.#lastUsedMs = usedMs;
     if (intervalMs === 0) return undefined;
     const backoffMs = Math.min(backoffMsMax, intervalMs * 2 ** Math.min(20, this.#failures));
-    const restMs = this.source.type === 'directory' ? workMs * restPerWork : 0;
+    const costMs = this.source.type === 'directory' ? workMs * restPerWork : 0;
+    const restMs = Math.min(costMs, intervalMs * restIntervalsMax);
     return Math.max(backoffMs, restMs) * (1 + jitter * (2 * random() - 1));
   }
 
