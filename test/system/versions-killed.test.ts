@@ -112,10 +112,15 @@ test('a thousand models: ready at once when they are lazy, and watching them cos
   const startMs = performance.now() - startedAt;
   assert.equal((await getJson(`${server.http}/v2/health/ready`)).status, 200);
   assert.equal(await answeredBy(server, 'm777'), '1');
-  const before = cpuMsOf(server.pid);
-  const idleMs = 10_000;
-  await wait(idleMs);
-  const share = (cpuMsOf(server.pid) - before) / idleMs;
+  // The two listings right after the start are not idle time; which windows they fall into is a matter of chance.
+  const windowMs = 5000;
+  const shares: number[] = [];
+  for (let window = 0; window < 4; window++) {
+    const before = cpuMsOf(server.pid);
+    await wait(windowMs);
+    shares.push((cpuMsOf(server.pid) - before) / windowMs);
+  }
+  const share = shares.sort((x, y) => x - y)[1]!;
   context.diagnostic(`ready after ${Math.round(startMs)} ms, control used ${(share * 100).toFixed(2)} % of a core`);
   assert.ok(share < 0.03, `${share}`);
   assert.equal((await server.stop()).code, 0);
