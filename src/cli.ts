@@ -22,9 +22,11 @@ import { addLogCommands } from './cli/log-commands.js';
 import { addModelCommands } from './cli/model-commands.js';
 import { printConfig, printOptions } from './cli/print.js';
 import { addProfileCommands } from './cli/profile.js';
+import { addQualityCommand } from './cli/quality.js';
 import { addRouteCommands } from './cli/route-commands.js';
 import { addShadowCommands } from './cli/shadow.js';
 import { harmless } from './cli/text.js';
+import { addTriggerCommands } from './cli/trigger-commands.js';
 import { unknownFlag } from './config/complaint.js';
 import { loadConfig, resolveConfig } from './config/load.js';
 
@@ -151,8 +153,10 @@ function buildProgram(): Command {
   addModelCommands(program, process.env, write);
   addRouteCommands(program, process.env, write);
   addShadowCommands(program, process.env, write);
+  addTriggerCommands(program, process.env, write);
   addLogCommands(program, process.env, write);
   addDriftCommand(program, process.env, write);
+  addQualityCommand(program, process.env, write);
   addProfileCommands(program, process.env, write);
 
   program

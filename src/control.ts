@@ -29,6 +29,8 @@ import { modelProblems, noModels, type Problem } from './control/check.js';
 import { ControlCounts, gauge } from './control/counts.js';
 import { DriftRoom } from './control/drift-room.js';
 import { Hooks } from './control/hooks.js';
+import { LabelRoom, labelsOf } from './control/label-room.js';
+import { observationOf } from './control/label-observation.js';
 import { operate, servedListing, sourceStates } from './control/operations.js';
 import { Incarnations, PredictionRoom } from './control/prediction-room.js';
 import { registryFamilies } from './control/registry-families.js';
@@ -125,6 +127,8 @@ class Control {
   #triggers: TriggerRoom | undefined;
   /** Undefined when nothing is watched. */
   #drift: DriftRoom | undefined;
+  /** Undefined when no labels are taken. */
+  #labels: LabelRoom | undefined;
   readonly #incarnations = new Incarnations(Date.now());
   readonly #fleet: Fleet;
   readonly #shadows: ShadowInstances;
@@ -224,8 +228,9 @@ class Control {
       log: this.#log,
       epochMs: Date.now,
       now,
-      onChange: () => {},
+      onChange: (event) => this.#triggers?.drifted(event),
     });
+    this.#labels = this.#openLabels(this.#room);
     this.#fleet.start();
     await this.#fleet.started();
     await this.#room.supply.start();
@@ -278,6 +283,26 @@ class Control {
       epochNow: Date.now,
       random: Math.random,
       newId: randomUUID,
+    });
+  }
+
+  #openLabels(room: RegistryRoom): LabelRoom | undefined {
+    return LabelRoom.open({
+      config: this.#config,
+      log: this.#log,
+      epochMs: Date.now,
+      now,
+      hasModel: (model) => room.registry.has(model),
+      championOf: (model) => this.#table.routes[model]?.champion,
+      onLabel: ({ prediction, told, replaces }) => {
+        const { experiment, phase, assigned, unit, reason } = prediction;
+        if (unit === undefined || reason !== 'weight') return;
+        room.routes.addLabel({ experiment, phase, assigned, key: unit }, (metric) => [
+          observationOf(metric, prediction, told.label),
+          replaces && observationOf(metric, prediction, replaces.label),
+        ]);
+      },
+      onChange: ({ type, subject, data }) => void this.#triggers?.raise(type, subject, data),
     });
   }
 
@@ -400,6 +425,7 @@ class Control {
       predictions: this.#predictions,
       triggers: this.#triggers,
       drift: this.#drift,
+      labels: this.#labels,
       actor,
       role,
     });
@@ -439,6 +465,8 @@ class Control {
         this.#checkExplicit();
         await this.#opened.audit.append('unload', call.model, {}, actor);
         return this.#registry.unload(call.model);
+      case 'feedback':
+        return labelsOf(this.#labels).take(call.model, call.body);
       case 'want':
         return this.#registry.want({ model: call.model, version: call.version });
       case 'trace':
@@ -504,6 +532,7 @@ class Control {
       ...(this.#predictions?.families() ?? []),
       ...(this.#triggers?.families() ?? []),
       ...(this.#drift?.families() ?? []),
+      ...(this.#labels?.families() ?? []),
       ...this.#counts.families(),
     ];
   }
@@ -529,6 +558,7 @@ class Control {
       if (state === 'unloaded') this.#drift?.forget(id);
       const spec = state === 'ready' ? this.#room?.registry.specOf(id) : undefined;
       if (spec !== undefined) this.#drift?.learn(spec);
+      if (spec !== undefined) this.#labels?.quality.learn(spec);
     } catch (error) {
       this.#log.warn('drift.unwatched', { model: nameOf(id), error: (error as Error).message });
     }
@@ -627,6 +657,7 @@ class Control {
     await this.#predictions?.close();
     await this.#triggers?.close();
     this.#drift?.close();
+    await this.#labels?.close();
     await this.#room?.close();
     this.#log.info('stopped', { code });
     this.#log.flush();

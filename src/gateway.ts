@@ -15,6 +15,7 @@ import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { apiOptionsOf, grpcOptionsOf, httpOptionsOf } from './config/derived.js';
+import { placeOf } from './config/route-place.js';
 import type { Config } from './config/schema.js';
 import { GatewayError } from './core/errors.js';
 import { fanOut } from './core/events.js';
@@ -38,6 +39,7 @@ import { createAccessLog } from './observe/access-log.js';
 import { Arms } from './observe/arms.js';
 import { watchLoop } from './observe/loop-lag.js';
 import { createMetrics } from './observe/metrics.js';
+import { Quotas } from './routing/quotas.js';
 import { ResponseCache } from './routing/response-cache.js';
 import { type DrainableVersion, type Exposed, Router } from './routing/router.js';
 import { watchRecentLag } from './shadow/loop-lag.js';
@@ -107,6 +109,8 @@ class Gateway {
   readonly #cores: Cores;
   readonly #marks: Marks;
   readonly #router: Router;
+  /** Undefined when tenants are not told apart. */
+  readonly #quotas: Quotas | undefined;
   /** Undefined when nothing is answered from memory. */
   readonly #cache: ResponseCache | undefined;
   readonly #shadows: Shadows;
@@ -152,11 +156,14 @@ class Gateway {
     this.#cache = cache.enabled
       ? new ResponseCache({ bytesMax: cache.max_bytes, ttlMs: cache.ttl_ms, now })
       : undefined;
+    this.#quotas = this.#quotasOf();
+    const run = this.#cache?.run ?? ((request: InferenceRequest) => request.version.infer(request));
+    const limited = this.#quotas?.limited(run) ?? this.#cache?.run;
     this.#router = new Router({
       observe,
       now,
       want: async ({ model, version }) => void (await control.ask({ call: 'want', model, version })),
-      ...(this.#cache === undefined ? {} : { run: this.#cache.run }),
+      ...(limited === undefined ? {} : { run: limited }),
       expose: (request) => this.#arms.expose(request, this.#exposed(request)),
     });
     this.#shadows = new Shadows({
@@ -179,6 +186,23 @@ class Gateway {
         shadowed.end(result);
       },
     };
+  }
+
+  /** A quota is of all processes together: each has its part. */
+  #quotasOf(): Quotas | undefined {
+    const { quotas, gateway } = this.#config;
+    if (quotas.key.length === 0) return undefined;
+    const allowanceOf = ({ ms_per_s, burst_ms }: { ms_per_s: number; burst_ms: number }) => ({
+      msPerS: ms_per_s / gateway.processes,
+      burstMs: burst_ms / gateway.processes,
+    });
+    return new Quotas({
+      places: quotas.key.map((text) => placeOf(text)!),
+      tenants: new Map(Object.entries(quotas.tenants).map(([name, tenant]) => [name, allowanceOf(tenant)])),
+      others: allowanceOf(quotas.others),
+      othersMax: quotas.max_others,
+      now,
+    });
   }
 
   #traced(version: string): Tracing {
@@ -224,6 +248,7 @@ class Gateway {
           this.#log.error('request.failed', { error: error.message, cause: String(error.cause) });
         router.refuse(refusal);
       },
+      tenant: this.#quotas?.tenantOf,
       trace: this.#tracing?.begin,
       relay: this.#control.ask,
     };
@@ -275,6 +300,7 @@ class Gateway {
       hardRunTimeoutMs: engine.hard_run_timeout_ms,
       priorityAgingMs: batching.priority_aging_ms,
       marks: this.#marks,
+      weightOf: this.#quotas && ((tenant) => this.#config.quotas.tenants[tenant]?.weight ?? 1),
       onOverdue: () => {
         this.#isStuck ||= spec.role === 'shadow';
         this.#control.send({ kind: 'overdue', ...instance });
@@ -337,11 +363,12 @@ class Gateway {
   }
 
   async #openPredictions(incarnation: number): Promise<void> {
-    const { prediction_log: config, drift } = this.#config;
+    const { prediction_log: config, drift, labels } = this.#config;
     if (!config.enabled) return;
     this.#predictions = await Predictions.open({
       config,
       drift,
+      labels,
       gatewayId: `gateway_${this.#number}`,
       incarnation,
       now,
@@ -372,6 +399,7 @@ class Gateway {
         ...this.#processFamilies(),
         ...this.#shadows.families(),
         ...(this.#cache?.families() ?? []),
+        ...(this.#quotas?.families() ?? []),
         ...(this.#predictions?.families() ?? []),
         ...(this.#tracing?.families() ?? []),
       ],

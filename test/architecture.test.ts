@@ -37,7 +37,7 @@ function importsOf(file: string): string[] {
 const gatewayRooms = ['http', 'grpc', 'routing', 'shadow', 'engine', 'observe', 'trace'];
 const controlRooms = ['supervisor', 'registry', 'audit', 'monitor', 'admin', 'triggers'];
 /** Both planes have a part of these: one writes, the other reads. */
-const sharedRooms = ['predictions'];
+const sharedRooms = ['predictions', 'labels'];
 const rooms = [...gatewayRooms, ...controlRooms, ...sharedRooms, 'config'];
 
 const roomOf = (file: string) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : file);

@@ -48,7 +48,11 @@ export async function settled(turns = 12): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
-export function eventOf(id: string, subject = 'digits@1', type: TriggerType = 'io.sluice.drift.detected'): TriggerEvent {
+export function eventOf(
+  id: string,
+  subject = 'digits@1',
+  type: TriggerType = 'io.sluice.drift.detected',
+): TriggerEvent {
   return { id, type, subject, source: '/sluice/test', time: '2026-06-01T00:00:00.000Z', data: { score: 0.4 } };
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { RetrainCondition, RetrainSignals } from '../src/core/trigger.js';
 import { decideRetrain, freshRetrain, type RetrainPolicy, type RetrainState } from '../src/triggers/policy.js';
-import { Retraining, type RetrainClosing, type RetrainNews, type RetrainStates } from '../src/triggers/retraining.js';
+import { type RetrainClosing, Retraining, type RetrainNews, type RetrainStates } from '../src/triggers/retraining.js';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
@@ -88,7 +88,12 @@ describe('a retraining policy', () => {
 
   it('adds to an open request what is new to it, and nothing twice', () => {
     const policy = policyOf({ any: [{ drift_share: '>=0.3' }, { quality: 'degraded' }] });
-    const looks = [drifts, drifts, { ...drifts, quality: 'degraded' as const }, { ...drifts, quality: 'degraded' as const }];
+    const looks = [
+      drifts,
+      drifts,
+      { ...drifts, quality: 'degraded' as const },
+      { ...drifts, quality: 'degraded' as const },
+    ];
     const { acts, state } = run(
       policy,
       looks.map((signals) => ({ signals, closes: false })),
@@ -153,7 +158,10 @@ describe('requests for trainings', () => {
     await retraining.look('digits', drifts, { window: { rows: 500 } });
     assert.equal(news.length, 1);
     const { id, act, dedupKey, reasons, signals, facts } = news[0]!;
-    assert.deepEqual({ act, dedupKey, reasons }, { act: 'fired', dedupKey: 'digits/retrain', reasons: ['drift_share >=0.3'] });
+    assert.deepEqual(
+      { act, dedupKey, reasons },
+      { act: 'fired', dedupKey: 'digits/retrain', reasons: ['drift_share >=0.3'] },
+    );
     assert.deepEqual({ signals, facts }, { signals: drifts, facts: { window: { rows: 500 } } });
     assert.equal(await retraining.registered('digits', '3', 'another'), false);
     assert.equal(await retraining.registered('cancer', '3', id), false);
@@ -169,7 +177,10 @@ describe('requests for trainings', () => {
     await retraining.look('digits', drifts);
     assert.equal(news.length, 0);
     const id = await retraining.request('digits', 'new labels', 'operator:ana');
-    assert.deepEqual([news[0]!.policy, news[0]!.actor, news[0]!.reasons], ['manual', 'operator:ana', ['operator: new labels']]);
+    assert.deepEqual(
+      [news[0]!.policy, news[0]!.actor, news[0]!.reasons],
+      ['manual', 'operator:ana', ['operator: new labels']],
+    );
     assert.equal(await retraining.request('digits', 'again', 'operator:ana'), id);
     assert.equal(news[1]!.act, 'added');
     assert.equal(await retraining.close('digits', 'operator:ana', 'no'), true);

@@ -13,14 +13,20 @@ Both data sets come with scikit-learn; nothing is downloaded.  Seeds, split and 
 constants and the linear algebra runs on one thread, so training again gives the same models.
 Hyperparameters were chosen by cross-validation on the training rows only.
 
+Each version ships profile.json: what its inputs and answers were like over the whole data set, which
+is what live traffic is compared with.  It is made by `sluice profile build`, so `npm run build` first.
+
 Needs the Debian packages python3-sklearn, python3-onnx and python3-numpy.
 """
 
 import argparse
+import csv
 import hashlib
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -48,6 +54,7 @@ ATOL, RTOL = 1e-5, 1e-4
 GOLDEN_ROWS = (1, 8)
 DIGIT_MAX = 16.0
 MODELS = Path(__file__).resolve().parent.parent
+SLUICE = os.environ.get("PROFILE_CLI", str(MODELS.parent / "dist" / "src" / "cli.js"))
 
 
 # ---------------------------------------------------------------------------------- data
@@ -198,6 +205,26 @@ def semantics(data):
     return {"task": "multiclass", "labels": data.labels, "probabilities": ["probabilities"]}
 
 
+def write_profile(folder, data, proba):
+    """profile.json for the version in `folder`, whose manifest says what its features are."""
+    x = np.vstack([data.x_train, data.x_test])
+    p = proba(x)
+    score = p[:, 1] if data.classes == 2 else p.max(axis=1)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    with tempfile.TemporaryDirectory() as scratch:
+        table = Path(scratch, f"{data.source}.csv")
+        with open(table, "w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow([*data.features, "prediction", "score"])
+            rows.writerows([*map(number, row), int(label), float(np.float32(s))]
+                           for row, label, s in zip(x, p.argmax(axis=1), score))
+        subprocess.run(
+            ["node", SLUICE, "profile", "build", "--from", str(table), "--out", str(folder / "profile.json"),
+             "--model", data.model, "--model-version", manifest["version"],
+             "--manifest", str(folder / "manifest.json")],
+            check=True, stdout=subprocess.DEVNULL)
+
+
 def write_version(out, data, version, trained):
     proba, graph, framework, hyper = trained
     folder = out / data.model / version
@@ -238,6 +265,10 @@ def write_version(out, data, version, trained):
         "extra": {"split": {"held_out": HELD_OUT, "stratified": True, "seed": SEED,
                             "train_rows": len(data.y_train), "held_out_rows": len(data.y_test)}},
     }
+    write(folder / "manifest.json", manifest)
+    write_profile(folder, data, proba)
+    manifest["files"].append(described("profile.json"))
+    manifest["profile"] = "profile.json"
     write(folder / "manifest.json", manifest)
     return manifest
 

@@ -8,10 +8,7 @@ import { isVersionText } from '../core/model.js';
 import type { QueryParameter } from './row.js';
 
 /** Which rows: of the last judged window, of the one under way, or of the last minutes, hours or days. */
-export type DriftStretch =
-  | 'judged'
-  | 'open'
-  | { readonly unit: 'minute' | 'hour' | 'day'; readonly count: number };
+export type DriftStretch = 'judged' | 'open' | { readonly unit: 'minute' | 'hour' | 'day'; readonly count: number };
 
 export interface DriftQuestion {
   /** All that are served when undefined. */

@@ -11,8 +11,8 @@ import { invalid } from '../core/errors.js';
 import { isLabel, isVersionText } from '../core/model.js';
 import type { Role } from './auth.js';
 import { checked, modelOf } from './checked.js';
-import { type LogQuestion, logRows } from './log-operations.js';
 import { type DriftQuestion, driftQuery, driftQuestion } from './drift-operations.js';
+import { type LogQuestion, logRows } from './log-operations.js';
 import { type Routing, routingRows } from './route-operations.js';
 import { namesIn, type QueryParameter, type Row } from './row.js';
 import { type Triggering, triggerRows } from './trigger-operations.js';
@@ -55,7 +55,8 @@ export type Operation =
   | { readonly operation: 'routing'; readonly asked: Routing }
   | { readonly operation: 'triggers'; readonly asked: Triggering }
   | { readonly operation: 'log'; readonly asked: LogQuestion }
-  | ({ readonly operation: 'drift'; readonly model: string } & DriftQuestion);
+  | ({ readonly operation: 'drift'; readonly model: string } & DriftQuestion)
+  | { readonly operation: 'quality'; readonly model: string };
 
 const version = z
   .preprocess(
@@ -145,6 +146,10 @@ export const operationRows: readonly OperationRow[] = [
   })),
   get('/admin/models/{model}', { summary: 'One model with all that is known of its versions' }, ({ model }) => ({
     operation: 'show',
+    model: modelOf(model),
+  })),
+  get('/admin/models/{model}/quality', { summary: 'How right each version is, by the labels that came' }, ({ model }) => ({
+    operation: 'quality',
     model: modelOf(model),
   })),
   get(

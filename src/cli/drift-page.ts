@@ -19,7 +19,7 @@ const style = `
 @media (prefers-color-scheme: dark) { :root { --page: #0e141b; --card: #17202a; --text: #e6ebf0; --quiet: #9aa8b7;
   --line: #2a3643; --now: #2dd4bf; --was: #7d8c9c; --good: #86e5b8; --good-back: #123c2c; --warn: #fbd27a;
   --warn-back: #43310c; --bad: #fda4b4; --bad-back: #4a1522; --plain-back: #263240 } }
-* { box-sizing: border-box }
+*, *::before { box-sizing: border-box } .wide { overflow-x: auto }
 body { margin: 0 auto; max-width: 1180px; padding: 24px 20px 48px; background: var(--page); color: var(--text) }
 h1 { font-size: 26px; margin: 0 } h2 { font-size: 20px; margin: 32px 0 4px; display: flex; gap: 12px; align-items: center }
 h3 { font-size: 16px; margin: 24px 0 8px }
@@ -32,7 +32,7 @@ p { margin: 4px 0 } .quiet { color: var(--quiet); font-size: 13px }
 .key .was::before { border: 2px solid var(--was) }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 14px }
 figure { margin: 0; padding: 12px 14px; background: var(--card); border: 1px solid var(--line); border-radius: 10px }
-figcaption { display: flex; justify-content: space-between; gap: 8px; font-weight: 600; overflow-wrap: anywhere }
+figcaption { display: flex; justify-content: space-between; align-items: flex-start; gap: 8px; font-weight: 600; overflow-wrap: anywhere }
 svg { display: block; width: 100%; height: auto; margin: 8px 0 2px } .bar-now { fill: var(--now); opacity: .82 }
 .bar-was { fill: none; stroke: var(--was); stroke-width: 1.5 } .axis { stroke: var(--line) }
 .ends { display: flex; justify-content: space-between; color: var(--quiet); font-size: 11px }
@@ -63,13 +63,19 @@ ${parts}
 
 function versionPart(one: VersionDriftDocument): string {
   const head = `<h2>Version ${escaped(one.version)} ${pill(one.status, one.status)}</h2>`;
-  if (one.report === null) return `<section>${head}<p>${escaped(one.reason || waiting[one.status] || '')}</p></section>`;
+  if (one.report === null)
+    return `<section>${head}<p>${escaped(one.reason || waiting[one.status] || '')}</p></section>`;
   const { report } = one;
   const groups = [
-    ['Inputs', 'features'],
     ['Answers', 'outputs'],
+    ['Inputs', 'features'],
     ['Features together', 'multivariate'],
-  ].map(([title, family]) => group(title!, sorted(report).filter((feature) => feature.family === family)));
+  ].map(([title, family]) =>
+    group(
+      title!,
+      sorted(report).filter((feature) => feature.family === family),
+    ),
+  );
   return `<section>${head}
 ${factsPart(report)}
 <p class="key quiet"><span class="now">these rows</span><span class="was">${report.baseline === 'live' ? 'the first rows served' : `the ${report.baseline} data`}</span></p>
@@ -121,7 +127,10 @@ function figure(one: FeatureDocument): string {
   const shift =
     kind === 'numeric' ? ` · mean ${numberText(current.mean ?? null)}, was ${numberText(reference.mean ?? null)}` : '';
   const now = status === state ? '' : ` · this window: ${status.replaceAll('_', ' ')}`;
-  const ends = bins.length < 2 ? '' : `<div class="ends"><span>${escaped(bins[0]!)}</span><span>${escaped(bins.at(-1)!)}</span></div>`;
+  const ends =
+    bins.length < 2
+      ? ''
+      : `<div class="ends"><span>${escaped(shortBin(one, 0))}</span><span>${escaped(shortBin(one, bins.length - 1))}</span></div>`;
   return `<figure><figcaption><span>${escaped(name)}</span>${pill(state, state)}</figcaption>
 ${histogram(one)}
 ${ends}<p class="quiet">PSI ${numberText(psi_corrected)} · p ${numberText(p_adjusted)}${shift}${escaped(now)}</p></figure>`;
@@ -130,12 +139,13 @@ ${ends}<p class="quiet">PSI ${numberText(psi_corrected)} · p ${numberText(p_adj
 const [width, height] = [260, 84];
 
 /** Shares by bin; bins are as wide as each other, for those of a number hold about equal parts of the reference. */
-function histogram({ name, bins, reference, current }: FeatureDocument): string {
+function histogram(one: FeatureDocument): string {
+  const { name, bins, reference, current } = one;
   const [was, now] = [sharesOf(reference.counts), sharesOf(current.counts)];
   const top = Math.max(...was, ...now, 1e-9);
   const step = width / Math.max(1, bins.length);
-  const drawn = bins.map((bin, i) => {
-    const title = `<title>${escaped(bin)}: now ${percent(now[i]!)}, was ${percent(was[i]!)}</title>`;
+  const drawn = bins.map((_, i) => {
+    const title = `<title>${escaped(shortBin(one, i))}: now ${percent(now[i]!)}, was ${percent(was[i]!)}</title>`;
     return `<g>${title}${bar('now', now[i]! / top, i * step + step * 0.2, step * 0.6)}${bar('was', was[i]! / top, i * step + step * 0.07, step * 0.86)}</g>`;
   });
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Values of ${escaped(name)} by bin, now and then">${drawn.join('')}<line class="axis" x1="0" x2="${width}" y1="${height - 0.5}" y2="${height - 0.5}"/></svg>`;
@@ -158,18 +168,30 @@ function qualityPart({ data_quality: checks }: DriftDocument): string {
     ({ feature, check, value, reference, fired, keys = [] }) =>
       `<tr><td>${escaped(feature)}</td><td>${escaped(check.replaceAll('_', ' '))}</td><td class="number">${numberText(value)}</td><td class="number">${numberText(reference)}</td><td>${fired ? pill('fired', 'fired') : 'in this window'}</td><td>${escaped(keys.join(', '))}</td></tr>`,
   );
-  return `<h3>Data quality</h3><table><tr><th>Feature</th><th>Check</th><th>Now</th><th>Was</th><th>State</th><th></th></tr>${rows.join('')}</table>`;
+  return `<h3>Data quality</h3><div class="wide"><table><tr><th>Feature</th><th>Check</th><th>Now</th><th>Was</th><th>State</th><th></th></tr>${rows.join('')}</table></div>`;
 }
 
 function pill(kind: string, text: string): string {
   return `<span class="pill ${escaped(kind)}">${escaped(text.replaceAll('_', ' '))}</span>`;
 }
 
+/** Edges are values that came as single precision, with all its digits. */
+function shortBin({ kind, bins }: FeatureDocument, bin: number): string {
+  const name = bins[bin] ?? '';
+  return kind === 'numeric' ? name.replaceAll(/-?\d+\.\d{4,}(e-?\d+)?/g, (text) => numberText(Number(text))) : name;
+}
+
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 function escaped(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => entities[character]!);

@@ -9,9 +9,11 @@
 import { z } from 'zod';
 import { adminTokens, adminTokensExpected } from './admin-tokens.js';
 import { drift } from './drift.js';
+import { labels } from './labels.js';
 import { overrides } from './model-overrides.js';
 import { absent, bytes, choice, factsOf, integer, oneOf, share, structure, text, toggle } from './option.js';
 import { predictionLog } from './prediction-log.js';
+import { quotas } from './quotas.js';
 import { sources } from './registry-sources.js';
 import { routes } from './routes.js';
 import { triggers } from './triggers.js';
@@ -350,6 +352,8 @@ export const schema = z.object({
   }),
   prediction_log: predictionLog,
   drift,
+  labels,
+  quotas,
   cache: z.object({
     enabled: toggle(false, 'Answer equal requests from memory, for models with response_cache.'),
     max_bytes: bytes(64 * MiB, MiB, 1024 * GiB, 'Answers kept in each process.'),

@@ -20,21 +20,22 @@ export function showDrift(place, found) {
   });
 }
 
+/** Versions of which a window has been judged. */
 function versionsOf(answer) {
-  return answer.versions ?? (answer.features === undefined ? [] : [answer]);
+  return (answer.versions ?? []).filter(({ report }) => report != null);
 }
 
-function versionCard(model, one) {
-  const features = [...(one.features ?? [])].sort((a, b) => (b.psi_corrected ?? -1) - (a.psi_corrected ?? -1));
-  const state = one.state ?? 'insufficient_data';
+function versionCard(model, { version, status, report }) {
+  const features = [...report.features].sort((a, b) => (b.psi_corrected ?? -1) - (a.psi_corrected ?? -1));
   const hidden = features.length - featuresMax;
   return element(
     'article',
     { class: 'card' },
-    element('div', { class: 'head' }, element('h3', {}, `${model} version ${one.version ?? ''}`), pill(state)),
+    element('div', { class: 'head' }, element('h3', {}, `${model} version ${version}`), pill(status)),
     factList([
-      ['Rows in the window', numberText(one.rows)],
-      ['Weight of drifted features', percentText(one.drifted_weight_share)],
+      ['Rows in the window', numberText(report.window.rows)],
+      ['Compared with', report.baseline === 'live' ? 'the first rows served' : `${report.baseline} data`],
+      ['Weight of drifted features', percentText(report.drifted_weight_share)],
       ['Features', numberText(features.length)],
     ]),
     element('div', { class: 'features' }, ...features.slice(0, featuresMax).map(featureCard)),
@@ -44,12 +45,12 @@ function versionCard(model, one) {
   );
 }
 
-function featureCard({ feature, name, state = 'ok', psi_corrected: psi, p_adjusted: p, histogram }) {
+function featureCard({ name, state, psi_corrected: psi, p_adjusted: p, reference, current, bins }) {
   return element(
     'figure',
     { class: 'feature' },
-    element('figcaption', {}, element('strong', {}, feature ?? name ?? ''), pill(state)),
-    histogram === undefined ? undefined : bars(feature ?? name, histogram),
+    element('figcaption', {}, element('strong', {}, name), pill(state)),
+    bars(name, { reference: reference.counts, current: current.counts, labels: bins }),
     element('p', { class: 'quiet' }, `PSI ${numberText(psi)}, p ${numberText(p)}`),
   );
 }

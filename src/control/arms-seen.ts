@@ -14,8 +14,21 @@ export interface SeenPhase {
   readonly model: string;
   readonly experiment: Experiment;
   readonly sinceMs: number;
+  /** Beside those that need no labels. */
+  readonly labelMetrics: readonly string[];
   readonly counts: PhaseCounts;
 }
+
+/** Whose prediction was labelled. */
+export interface LabelledArm {
+  readonly experiment: string;
+  readonly phase: number;
+  readonly assigned: string;
+  readonly key: number;
+}
+
+/** A label's value for a metric, and that of the label whose place it takes. */
+export type LabelValues = (metric: string) => readonly [now: number | undefined, before: number | undefined];
 
 export class ArmsSeen {
   readonly #ledger = new ArmLedger();
@@ -43,15 +56,16 @@ export class ArmsSeen {
         phases.set(model, { ...known, experiment });
         continue;
       }
+      const metrics = labelMetrics(model);
       const variants = experiment.variants.map((variant) => variant.name);
       const counts = new PhaseCounts({
         ledger: this.#ledger,
         experiment: name,
         phase,
         variants,
-        labelMetrics: labelMetrics(model),
+        labelMetrics: metrics,
       });
-      phases.set(model, { model, experiment, sinceMs: this.#now(), counts });
+      phases.set(model, { model, experiment, sinceMs: this.#now(), labelMetrics: metrics, counts });
       this.#ledger.forgetBefore(name, phase);
     }
     this.#phases = phases;
@@ -62,6 +76,19 @@ export class ArmsSeen {
     this.#ledger.put(life, arms);
     this.untold += untold;
     for (const deltas of keys) for (const { counts } of this.#phases.values()) counts.addDeltas(deltas);
+  }
+
+  /** A label of a prediction; one of a phase that is over counts no more. @param valueOf what it says of a metric */
+  addLabel({ experiment, phase, assigned, key }: LabelledArm, valueOf: LabelValues): void {
+    for (const { experiment: present, labelMetrics, counts } of this.#phases.values()) {
+      if (present.name !== experiment || present.phase !== phase) continue;
+      if (!present.variants.some(({ name }) => name === assigned)) continue;
+      for (const metric of labelMetrics) {
+        const [now, before] = valueOf(metric);
+        if (now !== undefined) counts.keys.addLabel(assigned, key, { metric, count: 1, sum: now });
+        if (before !== undefined) counts.keys.addLabel(assigned, key, { metric, count: -1, sum: -before });
+      }
+    }
   }
 
   ended(life: string): void {

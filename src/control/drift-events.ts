@@ -6,7 +6,10 @@
 import type { DriftDocument } from '../monitor/drift-document.js';
 import type { DriftChanges } from './drift-changes.js';
 
-export type DriftEventType = 'io.sluice.drift.detected' | 'io.sluice.drift.resolved' | 'io.sluice.data_quality.detected';
+export type DriftEventType =
+  | 'io.sluice.drift.detected'
+  | 'io.sluice.drift.resolved'
+  | 'io.sluice.data_quality.detected';
 
 export interface DriftEvent {
   readonly type: DriftEventType;

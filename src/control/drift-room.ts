@@ -88,9 +88,7 @@ export class DriftRoom {
     const { id, artifact } = spec;
     const sha256 = artifact?.sha256 ?? '';
     const name = watchNameOf(id, sha256);
-    for (const known of this.#known.values()) {
-      if (known.id.model === id.model && known.id.version === id.version) known.closedAt = this.#options.now();
-    }
+    this.#replace(id, name);
     const before = this.#known.get(name);
     if (before !== undefined) {
       before.closedAt = undefined;
@@ -106,6 +104,15 @@ export class DriftRoom {
     this.#known.set(name, { id, sha256, watched, refused, series: new Map(), closedAt: undefined });
     this.#files.watch(name, watched, profile && this.#counted(profile, watched, id));
     this.#seriesOf(name, judgedRole);
+  }
+
+  /** The same version with other content: its numbers would stand under the same names. */
+  #replace({ model, version }: VersionId, by: string): void {
+    for (const [name, known] of this.#known) {
+      if (known.id.model !== model || known.id.version !== version || name === by) continue;
+      this.#save(name, known);
+      this.#known.delete(name);
+    }
   }
 
   #counted(profile: ReferenceProfile, watched: Watched, id: VersionId): ReferenceProfile {
@@ -284,11 +291,11 @@ export class DriftRoom {
   }
 }
 
-/** @throws FAILED_PRECONDITION when nothing is watched */
+/** @throws UNIMPLEMENTED when nothing is watched: to who asks, this server has no such thing */
 export function driftOf(room: DriftRoom | undefined): DriftRoom {
   if (room !== undefined) return room;
   throw new GatewayError(
-    'FAILED_PRECONDITION',
+    'UNIMPLEMENTED',
     'nothing is watched: set prediction_log.enabled to true, and leave drift.enabled so',
   );
 }

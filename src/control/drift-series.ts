@@ -7,10 +7,10 @@
  * Must not know files, processes or who is told.
  */
 import type { DriftStretch } from '../admin/drift-operations.js';
-import { minuteMs } from '../monitor/minutes.js';
 import { decideQuality, type QualityState } from '../monitor/data-quality.js';
-import { decideDrift, type DriftDecision, type DriftOptions, type DriftState } from '../monitor/drift.js';
+import { type DriftDecision, type DriftOptions, type DriftState, decideDrift } from '../monitor/drift.js';
 import { type DriftDocument, driftDocument, featureWindows, qualityInputs } from '../monitor/drift-document.js';
+import { minuteMs } from '../monitor/minutes.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { Sketch, sketchFrom } from '../monitor/sketch.js';
 import { SketchLayout } from '../monitor/sketch-layout.js';

@@ -15,6 +15,7 @@ import { sorted } from '../registry/versions.js';
 import type { Person } from './approval-desk.js';
 import type { ControlCounts } from './counts.js';
 import { type DriftRoom, driftOf } from './drift-room.js';
+import { type LabelRoom, labelsOf } from './label-room.js';
 import { loggedAnswer, type PredictionRoom } from './prediction-room.js';
 import type { RegistryRoom } from './registry-room.js';
 import type { Reload } from './reload.js';
@@ -35,6 +36,8 @@ export interface OperationTools {
   readonly predictions: PredictionRoom | undefined;
   /** Undefined when nothing is watched. */
   readonly drift: DriftRoom | undefined;
+  /** Undefined when no labels are taken. */
+  readonly labels: LabelRoom | undefined;
 }
 
 export async function operate(operation: Operation, tools: OperationTools): Promise<unknown> {
@@ -66,6 +69,8 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
       return room.routes.desk.operate(operation.asked, tools.actor);
     case 'drift':
       return driftOf(tools.drift).document(operation.model, operation.version, operation.stretch);
+    case 'quality':
+      return labelsOf(tools.labels).quality.document(operation.model);
     case 'log':
       return loggedAnswer(operation.asked, tools.predictions);
     default:
@@ -80,6 +85,7 @@ type Change = Exclude<
       | 'show'
       | 'triggers'
       | 'drift'
+      | 'quality'
       | 'history'
       | 'sources'
       | 'shadows'

@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { GatewayError, invalid } from '../core/errors.js';
-import { type Column, buildProfile, type FeatureSpec } from '../monitor/profile-build.js';
+import { buildProfile, type Column, type FeatureSpec } from '../monitor/profile-build.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { Analytics } from '../predictions/analytics.js';
 import { type Manifest, parseManifest } from '../registry/manifest.js';
@@ -39,8 +39,6 @@ interface Table {
   readonly source: ReferenceProfile['source'];
   /** Names of features as the table has them. */
   readonly columnOf: (feature: string) => string;
-  /** What is a feature when nobody declares any. */
-  readonly isFeature: (column: string) => boolean;
 }
 
 const manifestBytesMax = 4 * 2 ** 20;
@@ -51,6 +49,10 @@ const answerBytesMax = 2 ** 30;
 /** @throws GatewayError that says which column, file or option is wrong */
 export async function makeProfile(order: ProfileOrder): Promise<ReferenceProfile> {
   const manifest = order.manifest === undefined ? undefined : manifestIn(order.manifest);
+  if (order.from === 'log' && manifest?.features === undefined)
+    throw invalid(
+      'the log has columns for declared features only: name the manifest that declares them with --manifest',
+    );
   const table = await tableOf(order);
   const { model, version, baseline, prediction, score } = order;
   const performance = manifest && performanceOf(manifest);
@@ -78,9 +80,7 @@ function manifestIn(path: string): Manifest {
 
 function featuresOf(table: Table, manifest: Manifest | undefined, answers: readonly string[]): Column[] {
   if (manifest?.features === undefined) {
-    return [...table.columns]
-      .filter(([name]) => table.isFeature(name) && !answers.includes(name))
-      .map(([name, values]) => ({ name, values }));
+    return [...table.columns].filter(([name]) => !answers.includes(name)).map(([name, values]) => ({ name, values }));
   }
   const declared = manifest.features.filter(({ kind }) => kind !== 'ignore');
   return declared.map(({ name, input, kind, weight, critical }) => {
@@ -133,7 +133,6 @@ async function fileTable({ from, rowsMax }: ProfileOrder, analytics: Analytics):
     columns: columnsIn(answer),
     source: { dataset: basename(from), rows: answer.rows.length, sha256: await sha256Of(path) },
     columnOf: (feature) => feature,
-    isFeature: () => true,
   };
 }
 
@@ -161,7 +160,6 @@ async function loggedTable({ model, version, rowsMax, log }: ProfileOrder, analy
     columns,
     source: { dataset: `prediction log since ${from}`, rows: answer.rows.length },
     columnOf: (feature) => `f_${feature.replaceAll(/[^A-Za-z0-9_]/g, '_')}`,
-    isFeature: (name) => features.includes(name),
   };
 }
 

@@ -13,7 +13,7 @@ import type { RouteTable } from '../core/route.js';
 import type { Family } from '../core/series.js';
 import type { Log } from '../log.js';
 import type { StateFolder } from '../registry/store/state.js';
-import { ArmsSeen } from './arms-seen.js';
+import { ArmsSeen, type LabelledArm, type LabelValues } from './arms-seen.js';
 import { Canaries } from './canaries.js';
 import { CanaryBook } from './canary-book.js';
 import { isUnderWay } from './canary-run.js';
@@ -55,6 +55,8 @@ export interface RouteRoom {
   /** @param life a name that no later process has */
   take(life: string, take: ArmTake): void;
   ended(life: string): void;
+  /** What was true of a prediction. */
+  addLabel(arm: LabelledArm, valueOf: LabelValues): void;
   blame(id: VersionId, reason: 'crashed' | 'hung'): void;
   families(): Family[];
   close(): void;
@@ -132,6 +134,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     with: (table) => routes.with(table),
     take: (life, take) => seen.take(life, take),
     ended: (life) => seen.ended(life),
+    addLabel: (arm, valueOf) => seen.addLabel(arm, valueOf),
     blame: (id, reason) =>
       void canaries.blame(id, reason).catch((error: Error) => log.error('routes.failed', { error: error.message })),
     families: () => [

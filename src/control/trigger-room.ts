@@ -23,7 +23,7 @@ import type { TriggerEvent } from '../triggers/event.js';
 import { type DeliveryResult, Outbox } from '../triggers/outbox.js';
 import { type RetrainClosing, type RetrainFacts, Retraining, type RetrainNews } from '../triggers/retraining.js';
 import { Schedule } from '../triggers/schedule.js';
-import { eventOf } from './audit-events.js';
+import { AuditFollow } from './audit-follow.js';
 import { Count, gauge } from './counts.js';
 import type { RegistryRoom } from './registry-room.js';
 import { openRetrainStates, policiesOf } from './retrain-policies.js';
@@ -60,10 +60,8 @@ export class TriggerRoom {
   #stop: () => void = () => {};
   #closePosts: () => void = () => {};
   #outbox!: Outbox;
+  #follow!: AuditFollow;
   #retraining!: Retraining;
-  /** Entries of the audit log, one after another. */
-  #audited: Promise<void> = Promise.resolve();
-  #auditSeq = 0;
 
   private constructor(tools: TriggerTools) {
     this.#tools = tools;
@@ -128,7 +126,14 @@ export class TriggerRoom {
       schedule.stop();
       stale.stop();
     };
-    await this.#catchUp();
+    this.#follow = new AuditFollow({
+      audit: room.audit,
+      followed: outbox.auditSeq,
+      raise: (event, seq) => outbox.raise({ ...event, source: this.#source }, seq),
+      mark: (seq) => outbox.mark(seq),
+      report: (what, error) => this.#report(what, error),
+    });
+    await this.#follow.settled();
   }
 
   /** An event of any room, on the disk when this resolves. It never throws: what finds no room is counted and logged. */
@@ -149,11 +154,34 @@ export class TriggerRoom {
     }
   }
 
+  /** Drift, or the quality of inputs, is not what it was. */
+  drifted({
+    type,
+    subject,
+    data,
+  }: {
+    readonly type: TriggerType;
+    readonly subject: string;
+    readonly data: Facts;
+  }): void {
+    void this.raise(type, subject, data);
+    const {
+      drifted_weight_share: driftShare,
+      model,
+      version,
+      window,
+      artifact_sha256,
+      baseline,
+      query,
+      features,
+    } = data;
+    if (!type.startsWith('io.sluice.drift.') || typeof model !== 'string' || typeof driftShare !== 'number') return;
+    void this.look(model, { driftShare }, { version, window, artifact_sha256, baseline, query, features });
+  }
+
   /** An entry of the audit log is on the disk. */
   audited(record: AuditRecord): void {
-    this.#audited = this.#audited
-      .then(() => this.#follow(record))
-      .catch((error: unknown) => this.#report('read the audit log', error));
+    this.#follow.written(record);
   }
 
   /** A version has been admitted. @param lineage as its manifest says */
@@ -202,41 +230,9 @@ export class TriggerRoom {
 
   async close(): Promise<void> {
     this.#stop();
-    await this.#audited;
-    await this.#outbox
-      .mark(this.#auditSeq)
-      .catch((error: unknown) => this.#report('note where the audit log was', error));
+    await this.#follow.close();
     await this.#outbox.close();
     this.#closePosts();
-  }
-
-  /** Entries that were written while nobody turned them into events. At the very first start there are none. */
-  async #catchUp(): Promise<void> {
-    const { audit } = this.#tools.room;
-    const { seq } = audit.head;
-    const from = this.#outbox.auditSeq;
-    this.#auditSeq = Math.min(from ?? seq, seq);
-    if (from === undefined || from > seq) return this.#outbox.mark(seq);
-    for await (const record of audit.read(from + 1)) await this.#take(record);
-  }
-
-  /** What was written while this room was being opened, nobody has told it of. */
-  async #follow(record: AuditRecord): Promise<void> {
-    if (record.entry.seq <= this.#auditSeq + 1) return this.#take(record);
-    for await (const missed of this.#tools.room.audit.read(this.#auditSeq + 1)) await this.#take(missed);
-  }
-
-  async #take(record: AuditRecord): Promise<void> {
-    const { seq } = record.entry;
-    if (seq <= this.#auditSeq) return;
-    this.#auditSeq = seq;
-    const event = eventOf(record);
-    if (event === undefined) return;
-    try {
-      await this.#outbox.raise({ ...event, source: this.#source }, seq);
-    } catch (error) {
-      this.#report(`raise ${event.type} of ${event.subject}`, error);
-    }
   }
 
   #raised({ data, ...event }: Pick<TriggerEvent, 'id' | 'type' | 'subject' | 'data'>): Promise<void> {

@@ -59,6 +59,8 @@ export interface InferenceRequest {
   readonly protocol: Protocol;
   /** What the model's route decided; undefined when it has none. */
   readonly assignment?: Assignment | undefined;
+  /** Whose it is; undefined when nobody asks. */
+  readonly tenant?: string | undefined;
   /** Undefined when it is part of no trace. */
   readonly trace?: Trace | undefined;
 }
@@ -168,6 +170,8 @@ export interface DataPlane {
   metadata(model: string, selector: Selector): Promise<ModelMetadata>;
   readonly infer: Infer;
   refuse(refusal: Refusal): void;
+  /** Whose call it is. Absent when tenants are not told apart. */
+  readonly tenant?: ((terms: CallTerms) => string) | undefined;
   /**
    * A call's place in a trace; undefined when it has none. Asked once the request's id is known. Absent when nobody wants to
    * know: then no header is read for it.

@@ -14,6 +14,7 @@ import { GatewayError } from '../core/errors.js';
 import type { InferenceReply, InferenceRequest } from '../core/inference.js';
 import type { BatchPolicy, QueuePolicy } from '../core/model.js';
 import type { Claimant, Cores, Rank } from './cores.js';
+import type { Turns } from './turns.js';
 
 /** A request in the queue, or in a batch that runs. */
 export interface Entry {
@@ -52,6 +53,8 @@ export interface BatcherOptions {
   readonly run: (batch: readonly Entry[], lane: LaneKind) => void | Promise<void>;
   /** Waiting this long makes a request more urgent by one level. */
   readonly priorityAgingMs: number;
+  /** How tenants share the queue; undefined = first come, first served. */
+  readonly turns?: Turns | undefined;
 }
 
 export interface QueueView {
@@ -225,11 +228,12 @@ export class Batcher {
     return inlineRowsMax > 0 && head.rows <= inlineRowsMax;
   }
 
-  /** Who goes next: the most urgent level, ageing included, then the oldest. */
+  /** Who goes next: the most urgent level, ageing included, then whose turn it is, then the oldest. */
   #head(): Entry {
-    const { policy, priorityAgingMs, now } = this.#options;
+    const { policy, priorityAgingMs, now, turns } = this.#options;
     let best = this.#waiting[0]!;
-    if (policy.priorityLevels === 0 && !best.isDelayed) return best;
+    if (policy.priorityLevels === 0 && !best.isDelayed)
+      return turns === undefined ? best : turns.next(this.#waiting, 1)[0]!;
     const at = now();
     const urgencyOf = (entry: Entry) =>
       entry.isDelayed ? Number.MAX_VALUE : entry.level - Math.floor((at - entry.queuedAt) / priorityAgingMs);
@@ -252,12 +256,13 @@ export class Batcher {
     if (head.bucket !== undefined) {
       const limit = this.#preferred(head, rowsMax);
       let rows = head.rows;
-      for (const entry of this.#waiting) {
+      for (const entry of this.#inTurn(head, limit)) {
         if (entry === head || entry.bucket !== head.bucket || rows + entry.rows > limit) continue;
         batch.push(entry);
         rows += entry.rows;
       }
     }
+    this.#options.turns?.took(batch, this.#waiting);
     if (batch.length === this.#waiting.length) this.#waiting = [];
     else {
       const taken = new Set(batch);
@@ -265,6 +270,16 @@ export class Batcher {
     }
     for (const entry of batch) this.#countOf.set(entry.level, this.#countOf.get(entry.level)! - 1);
     return batch;
+  }
+
+  /** Who may join the head, in the order of their turns. */
+  #inTurn({ bucket }: Entry, rowsMax: number): readonly Entry[] {
+    const { turns } = this.#options;
+    if (turns === undefined) return this.#waiting;
+    return turns.next(
+      this.#waiting.filter((entry) => entry.bucket === bucket),
+      rowsMax,
+    );
   }
 
   /** The largest preferred size that the waiting rows fill, else the maximum. */

@@ -28,6 +28,7 @@ import { Batcher, type Entry, type LaneKind, settle } from './batcher.js';
 import type { Cores } from './cores.js';
 import { type Lanes, openLanes } from './lanes.js';
 import type { Marks } from './marks.js';
+import { Turns } from './turns.js';
 
 export interface EngineOptions {
   readonly cores: Cores;
@@ -38,6 +39,8 @@ export interface EngineOptions {
   readonly priorityAgingMs: number;
   readonly marks: Marks;
   readonly onOverdue: (id: VersionId) => void;
+  /** Of a tenant in a queue; undefined = there are no tenants. */
+  readonly weightOf?: ((tenant: string) => number) | undefined;
 }
 
 /** Runs of background versions are nice to everybody else on the machine. */
@@ -154,6 +157,7 @@ export class OpenVersion implements Version {
       now: options.now,
       inlineRowsMax: lanes.inlineRowsMax,
       priorityAgingMs: options.priorityAgingMs,
+      turns: options.weightOf && new Turns(options.weightOf),
       run: (batch, lane) => this.#run(batch, lane),
     });
     this.infer = (request) => this.#infer(request);

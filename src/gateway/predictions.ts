@@ -20,11 +20,14 @@ import { hashKeyOf } from '../predictions/hash-key.js';
 import { PredictionLog } from '../predictions/prediction-log.js';
 import type { Feature, FeatureType, Subject } from '../predictions/subject.js';
 import { heldInput, sizeOfAll } from '../shadow/held.js';
+import type { JoinTerms } from './join-tap.js';
+import { meaningOf } from './meaning.js';
 import { type Prediction, predictionOf } from './prediction.js';
 
 export interface PredictionsOptions {
   readonly config: Config['prediction_log'];
   readonly drift: Config['drift'];
+  readonly labels: Config['labels'];
   readonly gatewayId: string;
   /** Never used before under this id. */
   readonly incarnation: number;
@@ -72,7 +75,7 @@ export class Predictions {
         segmentsBytesMax: config.max_segments_bytes,
       },
       hashKey: hashKeyOf(config.path),
-      ...(drift.enabled && { tapUrl: tapUrlOf(config.path, drift.minute_ms) }),
+      ...((drift.enabled || options.labels.enabled) && { tapUrl: tapUrlOf(options) }),
       onTap: (closed) => onSketches(closed as readonly ClosedSketch[]),
       onLost,
     });
@@ -119,13 +122,13 @@ export class Predictions {
       inputBytes,
       outputBytes: reply === undefined ? 0 : sizeOfAll(reply.outputs),
       contentType: undefined,
-      inputs,
+      inputs: this.#holdsInputs ? inputs : undefined,
       outputs: reply?.outputs,
     });
   }
 
   #learn(version: Version): Subject {
-    const { config, drift } = this.#options;
+    const { config, drift, labels } = this.#options;
     const features = featuresOf(version);
     const subject = this.#log.subject({
       model: version.id.model,
@@ -137,9 +140,11 @@ export class Predictions {
       redact: config.redact[version.id.model] ?? [],
       rows: config.rows,
       sample: config.sample,
-      isTapped: drift.enabled && features.length > 0,
+      // A batch's items are told apart by its outputs.
+      isTapped: (drift.enabled && features.length > 0) || (labels.enabled && version.semantics !== undefined),
     });
     this.#subjects.set(version, subject);
+    if (labels.enabled && !subject.hidesPrediction) this.#log.tellTap(joinTermsOf(subject.record.id, version));
     return subject;
   }
 
@@ -187,11 +192,24 @@ export class Predictions {
   }
 }
 
+function joinTermsOf(subject: number, version: Version): JoinTerms {
+  const { labels, semantics } = version;
+  return { join: 1, subject, meaning: meaningOf(version), labels, semantics };
+}
+
 /** A module of its own in the observer thread, which is told by its URL what it needs to know. */
-function tapUrlOf(path: string, minuteMs: number): string {
+function tapUrlOf({ config, drift, labels, gatewayId, incarnation }: PredictionsOptions): string {
   const url = new URL('./tap.js', import.meta.url);
-  url.searchParams.set('profiles', resolve(path, 'profiles'));
-  url.searchParams.set('minute_ms', String(minuteMs));
+  if (drift.enabled) {
+    url.searchParams.set('profiles', resolve(config.path, 'profiles'));
+    url.searchParams.set('minute_ms', String(drift.minute_ms));
+  }
+  if (labels.enabled) {
+    url.searchParams.set('join', resolve(config.path, 'join'));
+    url.searchParams.set('join_name', `${gatewayId}-${incarnation}`);
+    url.searchParams.set('join_free_share', String(config.min_free_share));
+    url.searchParams.set('join_file_bytes', String(labels.file_bytes));
+  }
   return url.href;
 }
 

@@ -9,34 +9,21 @@
  *
  * Must not know minutes, or where profiles come from.
  */
-import { numberOf } from '../core/half.js';
-import { rowsOf, type Tensor } from '../core/tensor.js';
 import type { Watched, WatchedFeature } from '../core/watched.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { Reconstruction } from '../monitor/reconstruction.js';
 import type { Sketch } from '../monitor/sketch.js';
 import { errorName, predictionName, type SketchLayout, scoreName } from '../monitor/sketch-layout.js';
-import { type Prediction, predictionOf } from './prediction.js';
-
-/** What of an event is looked at. */
-export interface SeenEvent {
-  readonly items: number;
-  readonly prediction: string | undefined;
-  readonly score: number | undefined;
-}
-
-/** A tensor that may have lost its end. */
-export interface SeenTensor extends Tensor {
-  /** Elements that it had. */
-  readonly length: number;
-}
-
-export interface SeenTensors {
-  readonly inputs: readonly SeenTensor[];
-  readonly outputs: readonly SeenTensor[];
-}
-
-type Cell = number | bigint | string | boolean;
+import type { Prediction } from './prediction.js';
+import {
+  cellAt,
+  perItem,
+  predictionsOf,
+  type Rows,
+  type SeenEvent,
+  type SeenTensor,
+  type SeenTensors,
+} from './seen.js';
 
 interface Place {
   /** In the sketch. */
@@ -123,16 +110,6 @@ export class TapColumns {
   }
 }
 
-interface Rows {
-  readonly items: number;
-  readonly rows: number;
-}
-
-/** Elements of one item: a row where rows are items, else all of them. */
-function perItem({ shape, length }: SeenTensor, items: number): number {
-  return shape[0] === items ? length / items : length;
-}
-
 /** Items of which everything was kept, in those inputs that are looked at. */
 function wholeRows(tensors: readonly SeenTensor[], inputs: ReadonlySet<string>, items: number): number {
   let rows = items;
@@ -143,7 +120,12 @@ function wholeRows(tensors: readonly SeenTensor[], inputs: ReadonlySet<string>, 
   return rows;
 }
 
-function addColumn(sketch: Sketch, { feature, column, isNumeric }: Place, tensor: SeenTensor, { items, rows }: Rows): void {
+function addColumn(
+  sketch: Sketch,
+  { feature, column, isNumeric }: Place,
+  tensor: SeenTensor,
+  { items, rows }: Rows,
+): void {
   const width = perItem(tensor, items);
   const { data, datatype } = tensor;
   if (datatype === 'FP32' || datatype === 'FP64') {
@@ -159,51 +141,4 @@ function addColumn(sketch: Sketch, { feature, column, isNumeric }: Place, tensor
     else if (isNumeric) sketch.addNumber(feature, Number(cell));
     else sketch.addKey(feature, String(cell));
   }
-}
-
-/** One element as a value: patterns of halves become numbers, bytes of BOOL true and false. */
-function cellAt({ datatype, data }: SeenTensor, at: number): Cell | undefined {
-  const value = data[at];
-  switch (value === undefined ? undefined : datatype) {
-    case 'FP16':
-      return numberOf(value as number);
-    case 'BF16':
-      return bfloatOf(value as number);
-    case 'BOOL':
-      return value !== 0;
-    default:
-      return value;
-  }
-}
-
-const singleBits = new Uint32Array(1);
-const single = new Float32Array(singleBits.buffer);
-
-function bfloatOf(bits: number): number {
-  singleBits[0] = bits << 16;
-  return single[0]!;
-}
-
-interface Told extends Rows {
-  readonly watched: Watched;
-}
-
-/** What was predicted for each item of a request with several. */
-export function predictionsOf(outputs: readonly SeenTensor[], { items, rows, watched }: Told): Prediction[] {
-  const whole = outputs.filter(({ shape, data, length }) => shape[0] === items && data.length === length);
-  const { labels, semantics } = watched;
-  return Array.from({ length: rows }, (_, item) =>
-    predictionOf(
-      whole.map((tensor) => rowsOf(tensor, item, 1)),
-      { labels, semantics },
-    ),
-  );
-}
-
-/** The features of one item as values, in their order; null for what is missing. */
-export function cellsOf(features: readonly WatchedFeature[], inputs: readonly SeenTensor[], item: number, items: number) {
-  return features.map(({ input, column }) => {
-    const tensor = inputs.find(({ name }) => name === input);
-    return tensor === undefined ? null : (cellAt(tensor, item * perItem(tensor, items) + column) ?? null);
-  });
 }

@@ -13,7 +13,8 @@ import { profileFileOf, type Watched, watchFileOf, watchNameOf } from '../core/w
 import { MinuteSketches } from '../monitor/minutes.js';
 import { parseProfile } from '../monitor/profile-document.js';
 import { SketchLayout } from '../monitor/sketch-layout.js';
-import { type SeenEvent, type SeenTensors, TapColumns } from './tap-columns.js';
+import type { SeenEvent, SeenTensors } from './seen.js';
+import { TapColumns } from './tap-columns.js';
 import { TapWarmUp } from './tap-warm-up.js';
 
 export interface TapPlace {

@@ -12,7 +12,7 @@ import type { Watched } from '../core/watched.js';
 import { buildProfile } from '../monitor/profile-build.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { WarmUp } from '../monitor/warm-up.js';
-import { cellsOf, predictionsOf, type SeenEvent, type SeenTensors } from './tap-columns.js';
+import { cellsOf, predictionsOf, type SeenEvent, type SeenTensors } from './seen.js';
 
 export class TapWarmUp {
   readonly #id: VersionId;

@@ -15,6 +15,7 @@ import { threadId } from 'node:worker_threads';
 import type { ClosedSketch, SketchesKept } from '../core/closed-sketch.js';
 import type { Tap } from '../predictions/intake.js';
 import type { SubjectRecord } from '../predictions/subject.js';
+import { joinTapFor, withJoin } from './join-tap.js';
 import { type TapPlace, TapVersion } from './tap-version.js';
 
 const versionsMax = 500;
@@ -125,9 +126,18 @@ function bounded(closed: readonly ClosedSketch[]): readonly ClosedSketch[] {
 /** For the observer. */
 export function openTap(report: (value: unknown) => void): Tap {
   const { searchParams } = new URL(import.meta.url);
-  const minuteMs = Number(searchParams.get('minute_ms'));
+  const sketches = sketchTapFor(searchParams, report) ?? { event: () => {} };
+  const join = joinTapFor(searchParams);
+  return join === undefined ? sketches : withJoin(sketches, join);
+}
+
+/** @returns undefined when nothing is watched */
+function sketchTapFor(parameters: URLSearchParams, report: (value: unknown) => void): Tap | undefined {
+  const profiles = parameters.get('profiles');
+  if (profiles === null) return undefined;
+  const minuteMs = Number(parameters.get('minute_ms'));
   const tap = new SketchTap({
-    profiles: searchParams.get('profiles')!,
+    profiles,
     minuteMs,
     thread: `${process.pid}-${threadId}`,
     report,

@@ -111,6 +111,7 @@ export class Inference implements CallTerms {
         cancellation: this.#caller.cancellation,
         protocol: 'grpc',
         assignment: assigned?.assignment,
+        tenant: this.#plane.tenant?.(this),
         trace,
       };
     } catch (thrown) {

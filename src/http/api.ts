@@ -10,6 +10,7 @@ import { GatewayError } from '../core/errors.js';
 import type { DataPlane, ModelMetadata } from '../core/inference.js';
 import { type RelayCall, relayOf } from '../core/relay.js';
 import { errorAnswer, jsonAnswer } from './answers.js';
+import { FeedbackCalls } from './feedback-call.js';
 import { decideInference, type InferenceOptions } from './inference-call.js';
 import { JsonReader } from './json-reader.js';
 import { docsPage, modelDocument, serverDocument } from './openapi.js';
@@ -28,6 +29,7 @@ type Endpoint = (call: Call) => Decision | Promise<Decision>;
 
 interface Call {
   readonly plane: DataPlane;
+  readonly feedback: FeedbackCalls;
   readonly options: ApiOptions;
   readonly request: HttpRequest;
   readonly target: Target<Endpoint>;
@@ -50,6 +52,7 @@ const rows: readonly TableRow<Endpoint>[] = [
   ['GET', '{mv}/config', config],
   ['GET', '{mv}/stats', relayRead],
   ['GET', '/v2/models/{m}/openapi.json', modelOpenapi],
+  ['POST', '/v2/models/{m}/feedback', feedback],
   ['GET', '/v2/models/{m}/trace/setting', relayRead],
   ['POST', '/v2/models/{m}/trace/setting', relayChange],
   ['GET', '/v2/trace/setting', relayRead],
@@ -67,16 +70,16 @@ const rows: readonly TableRow<Endpoint>[] = [
 /** The route of the data port. */
 export function createApi(plane: DataPlane, options: ApiOptions): Route {
   const table = new PathTable(rows);
+  const parts = { plane, options, feedback: new FeedbackCalls() };
   return (request) => {
-    const decision = decide(table, plane, options, request);
+    const decision = decide(table, parts, request);
     return plane.state().isDraining ? closing(decision) : decision;
   };
 }
 
 function decide(
   table: PathTable<Endpoint>,
-  plane: DataPlane,
-  options: ApiOptions,
+  parts: Omit<Call, 'request' | 'target'>,
   request: HttpRequest,
 ): Decision | Promise<Decision> {
   try {
@@ -84,7 +87,7 @@ function decide(
     if (target === undefined) return jsonAnswer(404, { error: 'Not Found' });
     const endpoint = target.endpoints.get(request.method === 'HEAD' ? 'GET' : request.method);
     if (endpoint === undefined) return wrongMethod(target);
-    const decision = endpoint({ plane, options, request, target });
+    const decision = endpoint({ ...parts, request, target });
     return decision instanceof Promise ? decision.catch(failed) : decision;
   } catch (thrown) {
     return failed(thrown);
@@ -176,6 +179,11 @@ function docs({ plane }: Call): HttpResponse {
 
 function openapi({ plane }: Call): HttpResponse {
   return jsonAnswer(200, serverDocument(plane.server));
+}
+
+/** What was true, of predictions of the model. */
+function feedback({ feedback: calls, plane, options, request, target }: Call): BodyConsumer {
+  return calls.admit(plane, target.model, request, options.jsonDepthMax);
 }
 
 function modelOpenapi({ plane, target: { model, selector } }: Call): Promise<HttpResponse> {

@@ -244,6 +244,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
       cancellation,
       protocol: 'http',
       assignment: this.#assignment,
+      tenant: plane.tenant?.(this),
       trace,
     });
     return reply.then(

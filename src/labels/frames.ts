@@ -41,3 +41,38 @@ export function frameAt(bytes: Buffer, at: number): Frame {
   const payload = bytes.subarray(at + frameHeadBytes, end);
   return crc32(payload) === bytes.readUInt32LE(at + 4) ? { is: 'whole', payload, end } : { is: 'bad' };
 }
+
+const readBytes = 1024 * 1024;
+
+export interface Stretch {
+  readonly from: number;
+  /** Of the file. */
+  readonly size: number;
+  readonly read: (position: number, length: number) => Buffer;
+}
+
+/**
+ * Tells of every whole record of a stretch; what is told of is only good until the next one.
+ * @returns false when something other than a record follows
+ */
+export function eachFrame(
+  { from, size, read }: Stretch,
+  onFrame: (payload: Buffer, offset: number, end: number) => void,
+): boolean {
+  let want = readBytes;
+  while (from < size) {
+    const bytes = read(from, Math.min(want, size - from));
+    let at = 0;
+    let frame = frameAt(bytes, at);
+    for (; frame.is === 'whole'; frame = frameAt(bytes, at)) {
+      onFrame(frame.payload, from + at, from + frame.end);
+      at = frame.end;
+    }
+    if (frame.is === 'bad') return false;
+    // The rest is still being written.
+    if (from + at + frame.bytes > size) return true;
+    from += at;
+    want = Math.max(readBytes, frame.bytes);
+  }
+  return true;
+}

@@ -6,8 +6,9 @@
  *
  * Must not know files.
  */
+import type { Meaning } from './meaning.js';
 
-/** Who answered and why. */
+/** Who answered, why, and what the answers stand for. */
 export interface Origin {
   readonly model: string;
   readonly version: string;
@@ -18,6 +19,7 @@ export interface Origin {
   /** The variant that answered. */
   readonly variant: string;
   readonly reason: string;
+  readonly meaning: Meaning;
 }
 
 export interface JoinItem {

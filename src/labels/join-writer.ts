@@ -28,11 +28,12 @@ export interface JoinWriterOptions {
 interface OpenFile {
   readonly day: string;
   readonly descriptor: number;
-  readonly origins: Map<string, number>;
+  readonly origins: Map<Origin, number>;
   readonly pending: Buffer;
-  /** Written, and with what waits. */
   written: number;
+  /** Of what waits. */
   end: number;
+  rows: number;
 }
 
 const bufferBytes = 256 * 1024;
@@ -54,6 +55,7 @@ export class JoinWriter {
     this.#options = options;
   }
 
+  /** @param origin one object for all rows that have it in common */
   add(origin: Origin, row: JoinRow): void {
     try {
       if (this.#isRoomLeft()) this.#put(this.#fileOf(dayOf(row.tsUs / 1000)), origin, row);
@@ -66,14 +68,14 @@ export class JoinWriter {
   }
 
   #put(file: OpenFile, origin: Origin, row: JoinRow): void {
-    const key = `${origin.model}\0${origin.version}\0${origin.experiment}\0${origin.phase}\0${origin.assigned}\0${origin.variant}\0${origin.reason}`;
-    let originAt = file.origins.get(key);
+    let originAt = file.origins.get(origin);
     if (originAt === undefined) {
       if (file.origins.size >= originsMax) file.origins.clear();
       originAt = this.#append(file, originPayload(origin));
-      file.origins.set(key, originAt);
+      file.origins.set(origin, originAt);
     }
     this.#append(file, rowPayload(row, originAt));
+    file.rows++;
   }
 
   /** @returns where it begins in the file */
@@ -106,6 +108,7 @@ export class JoinWriter {
       pending: Buffer.allocUnsafe(bufferBytes),
       written: 0,
       end: 0,
+      rows: 0,
     };
     this.#files.push(file);
     return file;
@@ -126,6 +129,7 @@ export class JoinWriter {
     if (file.end === 0) return;
     this.#write(file, file.pending.subarray(0, file.end));
     file.end = 0;
+    file.rows = 0;
   }
 
   #write(file: OpenFile, bytes: Buffer): void {
@@ -158,7 +162,10 @@ export class JoinWriter {
 
   /** What was half written is never appended to: the next row begins a new file. */
   #abandon(): void {
-    for (const file of this.#files) closeSync(file.descriptor);
+    for (const { descriptor, rows } of this.#files) {
+      this.dropped += rows;
+      closeSync(descriptor);
+    }
     this.#files = [];
   }
 

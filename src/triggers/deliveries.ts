@@ -61,6 +61,7 @@ export interface Clocks {
 
 /** No wait is longer, whatever a clock that was wrong has left in the file. */
 const waitMsMax = 11 * 3_600_000;
+const noMore = 'it answered 410: it wants no more';
 
 export class Deliveries {
   readonly #clocks: Clocks;
@@ -101,8 +102,13 @@ export class Deliveries {
     return false;
   }
 
-  isDisabled(endpoint: string, place: string): boolean {
-    return this.#disabled.get(endpoint) === place;
+  isDisabled(endpoint: string): boolean {
+    return this.#disabled.has(endpoint);
+  }
+
+  /** Disabled under another address than this. */
+  hasMoved(endpoint: string, place: string): boolean {
+    return this.#disabled.has(endpoint) && this.#disabled.get(endpoint) !== place;
   }
 
   /** The first of each subject of an endpoint: the others wait for it. */
@@ -125,8 +131,7 @@ export class Deliveries {
         this.#auditSeq = record.auditSeq;
         return;
       case 'disabled':
-        this.#disabled.set(record.endpoint, record.place);
-        return;
+        return this.#disable(record);
       case 'enabled':
         this.#disabled.delete(record.endpoint);
         return;
@@ -141,10 +146,20 @@ export class Deliveries {
     this.#nextSeq = Math.max(this.#nextSeq, seq + 1);
     const bytes = bytesOf(event);
     for (const endpoint of endpoints) {
-      const delivery = { seq, event, endpoint, bytes, tries: 0, dueMs: 0, isDead: false, error: '' };
+      // It has said so while the event was being written down.
+      const isDead = this.#disabled.has(endpoint);
+      const error = isDead ? noMore : '';
+      const delivery = { seq, event, endpoint, bytes, tries: 0, dueMs: 0, isDead, error };
       this.#all.set(keyOf(delivery), delivery);
       this.#bytes += bytes;
     }
+  }
+
+  /** What waits for it is kept as dead letters, for the day it is wanted after all. */
+  #disable({ endpoint, place }: Extract<OutboxRecord, { kind: 'disabled' }>): void {
+    this.#disabled.set(endpoint, place);
+    for (const delivery of this.#all.values())
+      if (delivery.endpoint === endpoint && !delivery.isDead) Object.assign(delivery, { isDead: true, error: noMore });
   }
 
   #change(delivery: Delivery, record: Extract<OutboxRecord, { kind: 'tried' | 'ended' | 'dead' | 'replayed' }>): void {

@@ -83,7 +83,7 @@ export class Outbox {
       live: () => deliveries.live(),
     });
     const outbox = new Outbox(options, deliveries, journal);
-    await outbox.#buryOrphans();
+    await outbox.#reconcile();
     outbox.#pump();
     return { outbox, lostBytes };
   }
@@ -138,8 +138,8 @@ export class Outbox {
         this.#options.endpoints.some(({ name }) => name === one.endpoint),
     );
     const disabled = this.#options.endpoints.filter(
-      ({ name, place }) =>
-        this.#deliveries.isDisabled(name, place) && (name === endpoint || dead.some((one) => one.endpoint === name)),
+      ({ name }) =>
+        this.#deliveries.isDisabled(name) && (name === endpoint || dead.some((one) => one.endpoint === name)),
     );
     await this.#journal.append(
       ...disabled.map(({ name }): OutboxRecord => ({ kind: 'enabled', endpoint: name })),
@@ -155,9 +155,7 @@ export class Outbox {
     return {
       pending: all.filter(({ isDead }) => !isDead).map((one) => shownOf(one, nowMs)),
       dead: all.filter(({ isDead }) => isDead).map((one) => shownOf(one, nowMs)),
-      disabled: this.#options.endpoints
-        .filter(({ name, place }) => this.#deliveries.isDisabled(name, place))
-        .map(({ name }) => name),
+      disabled: this.#options.endpoints.filter(({ name }) => this.#deliveries.isDisabled(name)).map(({ name }) => name),
     };
   }
 
@@ -180,9 +178,9 @@ export class Outbox {
 
   #wanting(type: TriggerType): string[] {
     return this.#options.endpoints
-      .filter(({ name, place, types }) => {
+      .filter(({ name, types }) => {
         if (types.length > 0 && !types.includes(type)) return false;
-        return !this.#deliveries.isDisabled(name, place);
+        return !this.#deliveries.isDisabled(name);
       })
       .map(({ name }) => name);
   }
@@ -211,15 +209,18 @@ export class Outbox {
     return new GatewayError('RESOURCE_EXHAUSTED', `outbox: ${reason}`);
   }
 
-  /** For endpoints that the configuration no longer has. */
-  async #buryOrphans(): Promise<void> {
-    const names = new Set(this.#options.endpoints.map(({ name }) => name));
-    const orphans = [...this.#deliveries.values()].filter(({ endpoint, isDead }) => !isDead && !names.has(endpoint));
-    if (orphans.length === 0) return;
+  /** With the configuration of this start: endpoints that are gone get nothing, those with another address are asked again. */
+  async #reconcile(): Promise<void> {
+    const { endpoints } = this.#options;
+    const names = new Set(endpoints.map(({ name }) => name));
     const error = 'the configuration has no such endpoint';
-    await this.#journal.append(
+    const moved = endpoints.filter(({ name, place }) => this.#deliveries.hasMoved(name, place));
+    const orphans = [...this.#deliveries.values()].filter(({ endpoint, isDead }) => !isDead && !names.has(endpoint));
+    const records = [
+      ...moved.map(({ name }): OutboxRecord => ({ kind: 'enabled', endpoint: name })),
       ...orphans.map(({ seq, endpoint, tries }): OutboxRecord => ({ kind: 'dead', seq, endpoint, tries, error })),
-    );
+    ];
+    if (records.length > 0) await this.#journal.append(...records);
   }
 
   /** Starts what is due, and comes back when the next thing is. */
@@ -285,15 +286,9 @@ export class Outbox {
     onResult(delayMs === undefined ? 'dead' : 'failed', endpoint, error);
   }
 
-  /** What waits for it is kept as dead letters, for the day it is wanted after all. */
   async #disable({ name, place }: Endpoint): Promise<void> {
-    const error = `it answers ${gone}: it wants no more`;
-    const waiting = [...this.#deliveries.values()].filter(({ endpoint, isDead }) => endpoint === name && !isDead);
-    await this.#journal.append(
-      { kind: 'disabled', endpoint: name, place },
-      ...waiting.map(({ seq, tries }): OutboxRecord => ({ kind: 'dead', seq, endpoint: name, tries, error })),
-    );
-    this.#options.onResult('disabled', name, error);
+    await this.#journal.append({ kind: 'disabled', endpoint: name, place });
+    this.#options.onResult('disabled', name, `it answers ${gone}`);
   }
 }
 

@@ -369,16 +369,21 @@ async function tellMarkup(page: Page): Promise<void> {
       versions: [
         {
           version: markup,
-          state: markup,
-          rows: 1,
-          features: [
-            {
-              feature: markup,
-              state: markup,
-              psi_corrected: 0.3,
-              histogram: { labels: [markup], reference: [1, 2], current: [2, 1] },
-            },
-          ],
+          status: markup,
+          report: {
+            baseline: markup,
+            window: { rows: 1 },
+            features: [
+              {
+                name: markup,
+                state: markup,
+                psi_corrected: 0.3,
+                bins: [markup],
+                reference: { counts: [1, 2] },
+                current: { counts: [2, 1] },
+              },
+            ],
+          },
         },
       ],
     },

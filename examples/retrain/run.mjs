@@ -1,0 +1,150 @@
+/**
+ * The whole loop by one command, in a temporary folder: traffic → drift → alert → request → training → a version that answers.
+ *
+ *   npm run build && node examples/retrain/run.mjs
+ *
+ * It starts the receiver and a gateway with digits version 1 on free ports, sends images as the model knows them, then images
+ * of another scanner, and waits for version 2 to answer. Windows are short here, so that it takes a minute and not an hour.
+ */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const cli = process.env.RETRAIN_CLI ?? join(root, 'dist', 'src', 'cli.js');
+const limitMs = 180_000;
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-retrain-'));
+const children = [];
+const env = {
+  ...process.env,
+  RETRAIN_SECRET: `whsec_${randomBytes(32).toString('base64')}`,
+  PROFILE_CLI: cli,
+  SLUICE_REGISTRY_STORE_PATH: join(directory, 'store'),
+  SLUICE_AUDIT_PATH: join(directory, 'audit'),
+  SLUICE_PREDICTION_LOG_PATH: join(directory, 'log'),
+};
+
+function say(text) {
+  console.log(`${(performance.now() / 1000).toFixed(1).padStart(6)} s  ${text}`);
+}
+
+/** Starts a program. @returns what resolves with the first line, past or to come, of which `pick` makes something */
+function start(name, args) {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env });
+  children.push(child);
+  const lines = [];
+  const watchers = new Set();
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    lines.push(line);
+    for (const look of watchers) look();
+  });
+  return (pick) =>
+    new Promise((resolve, reject) => {
+      const look = () => {
+        const found = lines.map(pick).find((one) => one !== undefined);
+        if (found === undefined) return;
+        watchers.delete(look);
+        resolve(found);
+      };
+      watchers.add(look);
+      child.once('exit', (code) => reject(new Error(`${name} ended with ${code}:\n${lines.slice(-5).join('\n')}`)));
+      look();
+    });
+}
+
+function jsonOf(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return {};
+  }
+}
+
+function configOf(trainer) {
+  return `
+models: {path: ${join(directory, 'models')}, poll_ms: 500}
+gateway: {processes: 1}
+http: {host: 127.0.0.1, port: 0}
+grpc: {enabled: false}
+admin: {port: 0}
+log: {format: json}
+drain_delay_ms: 0
+prediction_log: {enabled: true, flush_ms: 50}
+drift: {minute_ms: 500}
+triggers:
+  path: ${join(directory, 'outbox')}
+  endpoints:
+    trainer: {url: "${trainer}", secret_env: RETRAIN_SECRET, types: [io.sluice.retrain.requested]}
+  retrain:
+    digits: {when: {any: [{drift_share: ">=0.3"}]}, cooldown_h: 24}
+`;
+}
+
+/** A hundred images, as they are or as the other scanner gives them. @returns the version that answered */
+async function send(http, asScanned) {
+  const { inputs } = jsonOf(readFileSync(join(root, 'models', 'examples', 'digits-100.json'), 'utf8'));
+  const [image] = inputs;
+  const body = JSON.stringify({ inputs: [{ ...image, data: image.data.flat().map(asScanned) }] });
+  const response = await fetch(`${http}/v2/models/digits/infer`, { method: 'POST', body });
+  if (!response.ok) throw new Error(`the gateway answers ${response.status}: ${await response.text()}`);
+  return (await response.json()).model_version;
+}
+
+async function loop() {
+  const models = join(directory, 'models');
+  mkdirSync(join(models, 'digits'), { recursive: true });
+  cpSync(join(root, 'models', 'digits', '1'), join(models, 'digits', '1'), { recursive: true });
+
+  const receiving = start('receive.mjs', [join(root, 'examples/retrain/receive.mjs'), '--models', models, '--port', '0']);
+  const port = await receiving((line) => /^listening on ([0-9]+)$/.exec(line)?.[1]);
+  const config = join(directory, 'sluice.yaml');
+  writeFileSync(config, configOf(`http://127.0.0.1:${port}/retrain`));
+  const serving = start('the gateway', [cli, 'serve', '--config', config]);
+  const http = await serving((line) => (jsonOf(line).msg === 'gateway.ready' ? jsonOf(line).http : undefined));
+  await serving((line) => (jsonOf(line).msg === 'started' ? true : undefined));
+  say(`digits version ${await send(http, (value) => value)} answers`);
+
+  for (let n = 0; n < 15; n++) {
+    await send(http, (value) => value);
+    await wait(100);
+  }
+  say('1500 images as the model knows them; now those of another scanner');
+  void serving((line) => (jsonOf(line).msg === 'drift.detected' ? true : undefined)).then(
+    () => say('drift detected'),
+    () => {},
+  );
+  void serving((line) => (jsonOf(line).msg === 'trigger.fired' ? jsonOf(line) : undefined)).then(
+    ({ triggerId, reasons }) => say(`a training is asked for: ${reasons} (${triggerId})`),
+    () => {},
+  );
+  void receiving((line) => (line.startsWith('trained') ? line : undefined)).then(say, () => {});
+  for (const until = performance.now() + limitMs; performance.now() < until; await wait(100)) {
+    const version = await send(http, (value) => Math.round(4 + (value * 9) / 16));
+    if (version === '1') continue;
+    const closed = await serving((line) => (jsonOf(line).msg === 'trigger.closed' ? jsonOf(line) : undefined));
+    say(`the request is closed: ${closed.reason}`);
+    return say(`digits version ${version} answers`);
+  }
+  throw new Error(`no other version answers after ${limitMs / 1000} s`);
+}
+
+try {
+  await loop();
+} catch (error) {
+  console.error(`run.mjs: ${error.message}`);
+  process.exitCode = 1;
+} finally {
+  for (const child of children) {
+    child.removeAllListeners('exit');
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    if (child.exitCode === null && child.kill('SIGTERM')) await gone;
+  }
+  // What is in the store is read-only.
+  spawn('chmod', ['-R', 'u+w', directory]).on('close', () => rmSync(directory, { recursive: true, force: true }));
+}
