@@ -312,6 +312,27 @@ test('each check fires on its own fault, after two windows, a constant at once',
   assert.equal(qualityOf(stuck, 1).get('amount constant')!.isFired, true);
 });
 
+test('a feature that is nearly always 0 may be 0 for a whole window, one that often is not may not', () => {
+  const isConstant = (others: number) => {
+    const values = Array.from({ length: 2000 }, (_, i) => (i < others ? i : 0));
+    const counts = {
+      n: 600,
+      missing: 0,
+      invalid: 0,
+      counts: [],
+      zeros: 600,
+      mean: 0,
+      m2: 0,
+      min: 0,
+      max: 0,
+      distinct: null,
+    };
+    const { results } = decideQuality([{ name: 'x', profile: numericProfile(values), counts }]);
+    return results.find(({ check }) => check === 'constant')!.isFired;
+  };
+  assert.deepEqual([isConstant(5), isConstant(20), isConstant(200)], [false, false, true]);
+});
+
 test('few rows decide nothing about quality', () => {
   for (const { status } of qualityOf(liveSketch(499, () => {})).values()) assert.equal(status, 'insufficient_data');
 });

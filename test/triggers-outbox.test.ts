@@ -6,7 +6,8 @@ import { describe, it } from 'node:test';
 import { bytesOf } from '../src/triggers/deliveries.js';
 import { type DeliveryResult, Outbox, type OutboxOptions } from '../src/triggers/outbox.js';
 import { freshDirectory } from './system/server.js';
-import { endpointOf, eventOf, HandClock, settled } from './triggers-fixture.js';
+import { eventually } from './system/versions-fixture.js';
+import { endpointOf, eventOf, HandClock } from './triggers-fixture.js';
 
 interface Sent {
   readonly endpoint: string;
@@ -29,6 +30,9 @@ type Context = Parameters<typeof freshDirectory>[0] & { after(work: () => Promis
 function benchOf(context: Context): Bench {
   const clock = new HandClock();
   const path = join(freshDirectory(context), 'outbox', 'outbox.journal');
+  /** Answers whose result is not on the disk yet. */
+  let answered = 0;
+  clock.isBusy = () => answered > 0;
   const bench: Bench = {
     clock,
     path,
@@ -45,14 +49,26 @@ function benchOf(context: Context): Bench {
           const sent = { endpoint, id: headers['webhook-id']!, atMs: clock.now() };
           bench.sent.push(sent);
           const status = bench.answer(sent);
-          if (status !== undefined) return Promise.resolve(status);
-          return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+          if (status !== undefined) {
+            answered++;
+            return Promise.resolve(status);
+          }
+          return new Promise((_, reject) => {
+            signal.addEventListener('abort', () => {
+              // What the end of the server cuts off has no result.
+              if (!String(signal.reason).includes('the server stops')) answered++;
+              reject(signal.reason);
+            });
+          });
         },
         random: () => 0.5,
         now: clock.now,
         epochNow: clock.epochNow,
         after: clock.after,
-        onResult: (result) => bench.results.push(result),
+        onResult: (result) => {
+          bench.results.push(result);
+          if (result !== 'refused') answered--;
+        },
         ...change,
       });
       context.after(() => outbox.close().catch(() => {}));
@@ -180,9 +196,8 @@ describe('an event', () => {
     let text = '';
     const outbox = await bench.open({ endpoints: [endpointOf({ secret: () => text })] });
     await outbox.raise(eventOf('e1'));
-    await bench.clock.pass(0);
+    await eventually(() => assert.match(outbox.shown().pending[0]!.error, /expected 1 to 4 secrets/));
     assert.deepEqual(bench.sent, []);
-    assert.match(outbox.shown().pending[0]!.error, /expected 1 to 4 secrets/);
     text = `whsec_${Buffer.alloc(24).toString('base64')}`;
     await bench.clock.pass(6000);
     assert.deepEqual(ids(bench), ['e1']);
@@ -366,7 +381,6 @@ describe('the file', () => {
     const event = { ...eventOf('x'), data: { text: 'y'.repeat(100_000) } };
     for (let n = 0; n < 120; n++) {
       await outbox.raise({ ...event, id: `e${n}` });
-      await settled(2);
     }
     await bench.clock.pass(0);
     assert.equal(bench.sent.length, 120);

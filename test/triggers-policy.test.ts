@@ -187,6 +187,21 @@ describe('requests for trainings', () => {
     assert.equal(await retraining.close('digits', 'operator:ana', 'no'), false);
   });
 
+  it('that are answered leave no sign behind that would ask again by itself', async () => {
+    const { retraining, news } = await open({
+      digits: policyOf({ any: [{ drift_share: '>=0.3' }, { quality: 'degraded' }] }, { forWindows: 1 }),
+    });
+    await retraining.look('digits', drifts);
+    await retraining.look('digits', drifts);
+    assert.equal(news.length, 1);
+    await retraining.registered('digits', '2', news[0]!.id);
+    await retraining.look('digits', { quality: 'ok' });
+    await retraining.look('digits', drifts);
+    assert.equal(news.length, 1);
+    await retraining.look('digits', drifts);
+    assert.equal(news.length, 2);
+  });
+
   it('are closed after 14 days in which nothing came of them', async () => {
     const { retraining, clock, closings } = await open({});
     await retraining.request('digits', '', 'operator:ana');

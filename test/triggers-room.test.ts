@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { AuditAction } from '../src/audit/actions.js';
 import type { JsonObject } from '../src/audit/canonical.js';
-import { sealed } from '../src/audit/entry.js';
+import { type AuditRecord, emptyHead, sealed } from '../src/audit/entry.js';
 import { AuditLog } from '../src/audit/log.js';
 import { schema } from '../src/config/schema.js';
 import { eventOf } from '../src/control/audit-events.js';
+import { AuditFollow } from '../src/control/audit-follow.js';
 import { StaleSources } from '../src/control/stale-sources.js';
 import { TriggerRoom } from '../src/control/trigger-room.js';
 import { GatewayError } from '../src/core/errors.js';
@@ -119,6 +120,61 @@ describe('an entry of the audit log', () => {
     assert.equal(publishedAs('2', '2', 'settings'), undefined);
     for (const reason of ['rollback', 'rollback: too slow', 'guard: errors', 'quarantine: crashed'])
       assert.equal(publishedAs('1', '2', reason), 'io.sluice.model.rolled_back', reason);
+  });
+});
+
+describe('the audit log, followed', () => {
+  const recordsOf = (count: number): AuditRecord[] => {
+    let head = emptyHead;
+    return Array.from({ length: count }, (_, index) => {
+      const facts = { actor: 'a', subject: `m@${index + 1}`, detail: {}, ts: '2026-06-01T00:00:00.000Z' };
+      const record = sealed(head, { ...facts, action: 'canary.held' });
+      head = { seq: record.entry.seq, hash: record.hash };
+      return record;
+    });
+  };
+  const followOf = (records: AuditRecord[], followed: number | undefined) => {
+    const raised: number[] = [];
+    const marks: number[] = [];
+    const follow = new AuditFollow({
+      audit: {
+        get head() {
+          return { seq: records.length, hash: '' };
+        },
+        async *read(from = 1) {
+          yield* records.slice(from - 1);
+        },
+      },
+      followed,
+      raise: async (_, seq) => {
+        raised.push(seq);
+      },
+      mark: async (seq) => {
+        marks.push(seq);
+      },
+      report: (what, error) => assert.fail(`${what}: ${error}`),
+    });
+    return { follow, raised, marks };
+  };
+
+  it('that begins anew is followed from its end', async () => {
+    const { follow, raised, marks } = followOf(recordsOf(3), 9);
+    await follow.settled();
+    assert.deepEqual([raised, marks], [[], [3]]);
+  });
+
+  it('leaves out no entry that nobody told of, and takes none twice', async () => {
+    const records = recordsOf(6);
+    const there = records.slice(0, 2);
+    const { follow, raised, marks } = followOf(there, 1);
+    await follow.settled();
+    there.push(...records.slice(2, 5));
+    follow.written(records[4]!);
+    follow.written(records[3]!);
+    there.push(records[5]!);
+    follow.written(records[5]!);
+    await follow.close();
+    assert.deepEqual([raised, marks], [[2, 3, 4, 5, 6], [6]]);
   });
 });
 

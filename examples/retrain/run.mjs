@@ -4,11 +4,11 @@
  *   npm run build && node examples/retrain/run.mjs
  *
  * It starts the receiver and a gateway with digits version 1 on free ports, sends images as the model knows them, then images
- * of another scanner, and waits for version 2 to answer. Windows are short here, so that it takes a minute and not an hour.
+ * of another scanner, and waits for version 2 to answer. Windows are short here, so that it takes half a minute and not an hour.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,7 +17,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cli = process.env.RETRAIN_CLI ?? join(root, 'dist', 'src', 'cli.js');
+const python = '/usr/bin/python3';
 const limitMs = 180_000;
+const perRequest = 100;
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-retrain-'));
 const children = [];
@@ -86,17 +88,38 @@ triggers:
 `;
 }
 
-/** A hundred images, as they are or as the other scanner gives them. @returns the version that answered */
-async function send(http, asScanned) {
-  const { inputs } = jsonOf(readFileSync(join(root, 'models', 'examples', 'digits-100.json'), 'utf8'));
-  const [image] = inputs;
-  const body = JSON.stringify({ inputs: [{ ...image, data: image.data.flat().map(asScanned) }] });
+/** All images of the data set, in an order that mixes them. A few, sent again and again, would be a drift of their own. */
+function readImages() {
+  const program = 'import json, sklearn.datasets as d; print(json.dumps(d.load_digits().data.tolist()))';
+  const images = JSON.parse(execFileSync(python, ['-c', program], { maxBuffer: 64 * 2 ** 20 }));
+  return images.map((_, index) => images[(index * 1009) % images.length]);
+}
+
+const asKnown = (value) => value;
+const asScanned = (value) => Math.round(4 + (value * 9) / 16);
+let images = [];
+let sent = 0;
+
+/** The next hundred images, as one scanner or the other gives them. @returns the version that answered */
+async function send(http, scan) {
+  const rows = Array.from({ length: perRequest }, () => images[sent++ % images.length]);
+  const data = rows.flat().map(scan);
+  const input = { name: 'image', datatype: 'FP32', shape: [perRequest, 64], data };
+  const body = JSON.stringify({ inputs: [input] });
   const response = await fetch(`${http}/v2/models/digits/infer`, { method: 'POST', body });
   if (!response.ok) throw new Error(`the gateway answers ${response.status}: ${await response.text()}`);
   return (await response.json()).model_version;
 }
 
+/** How many windows have been compared with the profile. */
+async function windowsOf(admin) {
+  const response = await fetch(`${admin}/admin/models/digits/drift`);
+  const { versions } = await response.json();
+  return versions?.[0]?.windows_judged ?? 0;
+}
+
 async function loop() {
+  images = readImages();
   const models = join(directory, 'models');
   mkdirSync(join(models, 'digits'), { recursive: true });
   cpSync(join(root, 'models', 'digits', '1'), join(models, 'digits', '1'), { recursive: true });
@@ -108,24 +131,30 @@ async function loop() {
   const serving = start('the gateway', [cli, 'serve', '--config', config]);
   const http = await serving((line) => (jsonOf(line).msg === 'gateway.ready' ? jsonOf(line).http : undefined));
   await serving((line) => (jsonOf(line).msg === 'started' ? true : undefined));
-  say(`digits version ${await send(http, (value) => value)} answers`);
+  const admin = await serving((line) => jsonOf(line).admin);
+  say(`digits version ${await send(http, asKnown)} answers`);
 
-  for (let n = 0; n < 15; n++) {
-    await send(http, (value) => value);
-    await wait(100);
-  }
-  say('1500 images as the model knows them; now those of another scanner');
+  let isDrifting = false;
   void serving((line) => (jsonOf(line).msg === 'drift.detected' ? true : undefined)).then(
-    () => say('drift detected'),
+    () => {
+      isDrifting = true;
+      say('drift detected');
+    },
     () => {},
   );
+  for (let judged = 0; judged < 2; judged = await windowsOf(admin)) {
+    await send(http, asKnown);
+    await wait(100);
+  }
+  if (isDrifting) throw new Error('drift was detected although nothing has drifted');
+  say(`${sent} images as the model knows them: no drift; now those of another scanner`);
   void serving((line) => (jsonOf(line).msg === 'trigger.fired' ? jsonOf(line) : undefined)).then(
     ({ triggerId, reasons }) => say(`a training is asked for: ${reasons} (${triggerId})`),
     () => {},
   );
   void receiving((line) => (line.startsWith('trained') ? line : undefined)).then(say, () => {});
   for (const until = performance.now() + limitMs; performance.now() < until; await wait(100)) {
-    const version = await send(http, (value) => Math.round(4 + (value * 9) / 16));
+    const version = await send(http, asScanned);
     if (version === '1') continue;
     const closed = await serving((line) => (jsonOf(line).msg === 'trigger.closed' ? jsonOf(line) : undefined));
     say(`the request is closed: ${closed.reason}`);

@@ -148,10 +148,11 @@ export const operationRows: readonly OperationRow[] = [
     operation: 'show',
     model: modelOf(model),
   })),
-  get('/admin/models/{model}/quality', { summary: 'How right each version is, by the labels that came' }, ({ model }) => ({
-    operation: 'quality',
-    model: modelOf(model),
-  })),
+  get(
+    '/admin/models/{model}/quality',
+    { summary: 'How right each version is, by the labels that came' },
+    ({ model }) => ({ operation: 'quality', model: modelOf(model) }),
+  ),
   get(
     '/admin/models/{model}/drift',
     { summary: 'How live inputs and outputs differ from the profile of each version', query: driftQuery },

@@ -78,13 +78,13 @@ export class ArmsSeen {
     for (const deltas of keys) for (const { counts } of this.#phases.values()) counts.addDeltas(deltas);
   }
 
-  /** A label of a prediction; one of a phase that is over counts no more. @param valueOf what it says of a metric */
-  addLabel({ experiment, phase, assigned, key }: LabelledArm, valueOf: LabelValues): void {
+  /** A label of a prediction; one of a phase that is over counts no more. @param values what it says of a metric */
+  addLabel({ experiment, phase, assigned, key }: LabelledArm, values: LabelValues): void {
     for (const { experiment: present, labelMetrics, counts } of this.#phases.values()) {
       if (present.name !== experiment || present.phase !== phase) continue;
       if (!present.variants.some(({ name }) => name === assigned)) continue;
       for (const metric of labelMetrics) {
-        const [now, before] = valueOf(metric);
+        const [now, before] = values(metric);
         if (now !== undefined) counts.keys.addLabel(assigned, key, { metric, count: 1, sum: now });
         if (before !== undefined) counts.keys.addLabel(assigned, key, { metric, count: -1, sum: -before });
       }

@@ -56,7 +56,7 @@ export interface RouteRoom {
   take(life: string, take: ArmTake): void;
   ended(life: string): void;
   /** What was true of a prediction. */
-  addLabel(arm: LabelledArm, valueOf: LabelValues): void;
+  addLabel(arm: LabelledArm, values: LabelValues): void;
   blame(id: VersionId, reason: 'crashed' | 'hung'): void;
   families(): Family[];
   close(): void;
@@ -134,7 +134,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     with: (table) => routes.with(table),
     take: (life, take) => seen.take(life, take),
     ended: (life) => seen.ended(life),
-    addLabel: (arm, valueOf) => seen.addLabel(arm, valueOf),
+    addLabel: (arm, values) => seen.addLabel(arm, values),
     blame: (id, reason) =>
       void canaries.blame(id, reason).catch((error: Error) => log.error('routes.failed', { error: error.message })),
     families: () => [

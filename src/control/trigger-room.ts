@@ -24,11 +24,11 @@ import { type DeliveryResult, Outbox } from '../triggers/outbox.js';
 import { type RetrainClosing, type RetrainFacts, Retraining, type RetrainNews } from '../triggers/retraining.js';
 import { Schedule } from '../triggers/schedule.js';
 import { AuditFollow } from './audit-follow.js';
-import { Count, gauge } from './counts.js';
+import { Count } from './counts.js';
 import type { RegistryRoom } from './registry-room.js';
 import { openRetrainStates, policiesOf } from './retrain-policies.js';
 import { StaleSources } from './stale-sources.js';
-import { newest, retrainingOf, type TriggersDocument } from './trigger-document.js';
+import { type TriggersDocument, triggerFamilies, triggersDocument } from './trigger-document.js';
 import { endpointsOf, postingTo } from './webhooks.js';
 
 export interface TriggerTools {
@@ -217,15 +217,7 @@ export class TriggerRoom {
   }
 
   families(): Family[] {
-    const { dead } = this.#outbox.shown();
-    const pending = [...this.#outbox.pending()].map(([endpoint, value]) => ({ labels: { endpoint }, value }));
-    return [
-      gauge('sluice_outbox_pending', 'Events that wait to be delivered, by endpoint.', pending),
-      gauge('sluice_outbox_dead_letters', 'Events that could not be delivered and wait for an operator.', [
-        { labels: {}, value: dead.length },
-      ]),
-      this.#deliveries.family(),
-    ];
+    return [...triggerFamilies(this.#outbox), this.#deliveries.family()];
   }
 
   async close(): Promise<void> {
@@ -280,18 +272,13 @@ export class TriggerRoom {
 
   #document(): TriggersDocument {
     const { config, epochNow } = this.#tools;
-    const { pending, dead, disabled } = this.#outbox.shown();
-    const waiting = this.#outbox.pending();
-    const endpoints = Object.entries(config.triggers.endpoints).map(([name, { url, types, format }]) => ({
-      name,
-      host: new URL(url).host,
-      types,
-      format,
-      pending: waiting.get(name) ?? 0,
-      is_disabled: disabled.includes(name),
-    }));
-    const retraining = retrainingOf(this.#retraining.states, this.#policies, epochNow());
-    return { endpoints, pending: newest(pending), dead: newest(dead), retraining };
+    return triggersDocument({
+      endpoints: config.triggers.endpoints,
+      outbox: this.#outbox,
+      states: this.#retraining.states,
+      policies: this.#policies,
+      nowMs: epochNow(),
+    });
   }
 
   #onResult(result: DeliveryResult, endpoint: string, error: string): void {

@@ -47,13 +47,10 @@ export class Predictions {
   readonly #options: PredictionsOptions;
   readonly #log: PredictionLog;
   readonly #subjects = new WeakMap<Version, Subject>();
-  /** Only inputs that are kept somewhere are held over the run. */
-  readonly #holdsInputs: boolean;
 
   private constructor(options: PredictionsOptions, log: PredictionLog) {
     this.#options = options;
     this.#log = log;
-    this.#holdsInputs = options.config.sample > 0 || options.drift.enabled;
   }
 
   static async open(options: PredictionsOptions): Promise<Predictions> {
@@ -83,14 +80,24 @@ export class Predictions {
   }
 
   begin(request: InferenceRequest): Recorded {
-    const inputs = this.#holdsInputs ? request.inputs.map(heldInput) : request.inputs;
+    const inputs = this.#holdsInputs(request.version) ? request.inputs.map(heldInput) : undefined;
     const inputBytes = sizeOfAll(request.inputs);
     return { end: (result) => this.#append(request, { inputs, inputBytes }, result) };
   }
 
+  /** Only inputs that are kept or looked at are held over the run. */
+  #holdsInputs(version: Version): boolean {
+    const { config, drift } = this.#options;
+    return config.sample > 0 || (drift.enabled && this.#subjectOf(version).record.features.length > 0);
+  }
+
+  #subjectOf(version: Version): Subject {
+    return this.#subjects.get(version) ?? this.#learn(version);
+  }
+
   #append(
     request: InferenceRequest,
-    { inputs, inputBytes }: { readonly inputs: readonly Tensor[]; readonly inputBytes: number },
+    { inputs, inputBytes }: { readonly inputs: readonly Tensor[] | undefined; readonly inputBytes: number },
     result: InferenceReply | GatewayError,
   ): void {
     const { now, epochMs } = this.#options;
@@ -100,7 +107,7 @@ export class Predictions {
     const reply = error === undefined ? (result as InferenceReply) : undefined;
     const told: Prediction | undefined = reply && request.rows <= 1 ? predictionOf(reply.outputs, version) : undefined;
     this.#log.append({
-      subject: this.#subjects.get(version) ?? this.#learn(version),
+      subject: this.#subjectOf(version),
       role: assignment?.reason === 'fallback' ? 'fallback' : 'primary',
       requestId: request.id,
       clientRequestId: undefined,
@@ -122,7 +129,7 @@ export class Predictions {
       inputBytes,
       outputBytes: reply === undefined ? 0 : sizeOfAll(reply.outputs),
       contentType: undefined,
-      inputs: this.#holdsInputs ? inputs : undefined,
+      inputs,
       outputs: reply?.outputs,
     });
   }

@@ -26,7 +26,7 @@ export interface SeenTensors {
   readonly outputs: readonly SeenTensor[];
 }
 
-type Cell = number | bigint | string | boolean;
+export type Cell = number | bigint | string | boolean;
 
 /** Items of an event, and how many of them are there. */
 export interface Rows {

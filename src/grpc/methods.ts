@@ -13,6 +13,7 @@ import { createRequestIds } from '../core/request-id.js';
 import type { Method } from './call.js';
 import { createCalls } from './calls.js';
 import { compressing } from './compression.js';
+import { createFeedback } from './feedback.js';
 import { Health } from './health.js';
 import type { InferenceOptions } from './infer.js';
 import { InferCall } from './infer-call.js';
@@ -24,6 +25,7 @@ import { createReflection } from './reflection.js';
 const protoDirectory = fileURLToPath(new URL('../../../proto/', import.meta.url));
 const inferenceName = 'inference.GRPCInferenceService';
 const healthName = 'grpc.health.v1.Health';
+const feedbackName = 'sluice.Feedback';
 const reflectionName = 'grpc.reflection.v1.ServerReflection';
 
 export class Methods {
@@ -38,7 +40,7 @@ export class Methods {
     this.#plane = plane;
     this.#options = options;
     this.#health = new Health(plane);
-    const loaded = loadSync(['inference.proto', 'health.proto', 'reflection.proto'], {
+    const loaded = loadSync(['inference.proto', 'health.proto', 'reflection.proto', 'sluice.proto'], {
       includeDirs: [protoDirectory],
       keepCase: true,
       longs: String,
@@ -48,6 +50,7 @@ export class Methods {
     });
     const methods = [
       ...this.#inference(loaded[inferenceName] as ServiceDefinition),
+      ...this.#feedback(loaded[feedbackName] as ServiceDefinition),
       ...this.#healthChecks(loaded[healthName] as ServiceDefinition),
       ...(options.hasReflection ? reflection(loaded[reflectionName] as ServiceDefinition) : []),
     ];
@@ -105,6 +108,10 @@ export class Methods {
         return stream;
       },
     };
+  }
+
+  #feedback(service: ServiceDefinition): Method[] {
+    return [unaryMethod(service.Give!, createFeedback(this.#plane), this.#options.overloadStatus)];
   }
 
   #healthChecks(service: ServiceDefinition): Method[] {

@@ -50,6 +50,10 @@ export class EarlyLabels {
     return this.#size >= this.#options.labelsMax;
   }
 
+  all(): EarlyLabel[] {
+    return [...this.#waiting.values()].flatMap((ofRequest) => [...ofRequest.values()]);
+  }
+
   has(requestId: string): boolean {
     return this.#waiting.has(requestId);
   }
@@ -87,8 +91,7 @@ export class EarlyLabels {
     const { directory } = this.#options;
     const before = namesIn(directory);
     await this.#journal.close();
-    const all = [...this.#waiting.values()].flatMap((ofRequest) => [...ofRequest.values()]);
-    await this.#journal.append([...all, ...labels].map((early) => Buffer.from(JSON.stringify(early))));
+    await this.#journal.append([...this.all(), ...labels].map((early) => Buffer.from(JSON.stringify(early))));
     for (const name of before) rmSync(join(directory, name), { force: true });
   }
 

@@ -15,7 +15,7 @@ import { dayOf } from './days.js';
 import { type EarlyLabel, EarlyLabels } from './early.js';
 import { isRefused, type Label, type LabelAnswer, type LabelStatus, type Refused } from './feedback.js';
 import { hashOf } from './hash.js';
-import { isOrigin, originAtOf, originOf, requestIdOf, rowOf } from './join-record.js';
+import { isOrigin, requestIdOf } from './join-record.js';
 import { Journal } from './journal.js';
 import { labelKind, predictionKind } from './kinds.js';
 import {
@@ -28,6 +28,7 @@ import {
   type Told,
 } from './label-record.js';
 import { complaintOf } from './meaning.js';
+import { predictionFor } from './prediction-for.js';
 import { RecordIndex } from './record-index.js';
 
 export interface LabelBookOptions {
@@ -83,6 +84,7 @@ export class LabelBook {
   };
   #waiting: Batch[] = [];
   #running: Promise<void> | undefined;
+  #isRunning = false;
   #isClosed = false;
   /** Journals so far. */
   #opened = 0;
@@ -104,6 +106,8 @@ export class LabelBook {
     await this.#predictions.open();
     await this.#labels.open((payload) => tell(labelOf(payload), onLabel));
     await this.#early.open(epochMs());
+    // Those that had found their prediction before are known, which changes nothing.
+    this.#takeMet(this.#early.all());
   }
 
   get earlySize(): number {
@@ -145,13 +149,12 @@ export class LabelBook {
   #queued(labels: Batch['labels']): Promise<LabelAnswer[]> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ labels, resolve, reject });
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined;
-      });
+      if (!this.#isRunning) this.#running = this.#run();
     });
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true;
     while (this.#waiting.length > 0) {
       const batches: Batch[] = [];
       let labels = 0;
@@ -162,6 +165,8 @@ export class LabelBook {
       } while (labels < labelsAtOnce && this.#waiting.length > 0);
       await this.#settle(batches);
     }
+    // Without a turn in between: whoever comes now begins again.
+    this.#isRunning = false;
   }
 
   async #settle(batches: readonly Batch[]): Promise<void> {
@@ -206,25 +211,8 @@ export class LabelBook {
     return answer(early.label, 'accepted');
   }
 
-  /** The prediction that is meant; a text says why there is none. */
   #join({ model, label: { requestId, item } }: EarlyLabel): Joined | string | undefined {
-    let other: string | undefined;
-    for (const { payload, day, file } of this.#predictions.find(hashOf(requestId), likelyDay(requestId))) {
-      if (isOrigin(payload) || requestIdOf(payload) !== requestId) continue;
-      const originPayload = this.#predictions.at(day, file, originAtOf(payload));
-      if (originPayload === undefined) continue;
-      const origin = originOf(originPayload);
-      // A route may lead to a version of another model.
-      if (origin.model !== model && origin.experiment === '') {
-        other = `the request was one of model '${origin.model}'`;
-        continue;
-      }
-      const { tsUs, unit, items } = rowOf(payload);
-      const found = items[item];
-      if (found === undefined) return `item_index: the request had ${items.length} items`;
-      return { ...origin, requestId, item, tsUs, unit, ...found };
-    }
-    return other;
+    return predictionFor(this.#predictions, { model, requestId, item });
   }
 
   /** What was told last under that name. */
@@ -239,13 +227,14 @@ export class LabelBook {
     );
   }
 
-  #hold(early: EarlyLabel, decided: Decided): LabelStatus {
+  /** What waits already is not written down again. */
+  #hold(early: EarlyLabel, decided: Decided): 'pending' {
     const { requestId, item, key } = early.label;
     const name = labelNameOf(requestId, item, key);
     const before = decided.early.get(name) ?? this.#early.find(name, requestId);
     const [was, is] = [before && toldOf(before), toldOf(early)];
-    if (was !== undefined && was.tsMs === is.tsMs && was.label === is.label) return 'duplicate';
-    if (was === undefined || was.tsMs <= is.tsMs) decided.early.set(name, early);
+    const isSame = was !== undefined && was.tsMs === is.tsMs && was.label === is.label;
+    if (!isSame && (was === undefined || was.tsMs <= is.tsMs)) decided.early.set(name, early);
     return 'pending';
   }
 
@@ -267,8 +256,13 @@ export class LabelBook {
   async #holdAll(early: readonly EarlyLabel[]): Promise<void> {
     await this.#early.add(early);
     // Their predictions may have been read while this was written.
-    const met = early.filter((one) => this.#join(one) !== undefined).map(({ label }) => label.requestId);
-    this.#takeEarly(new Set(met));
+    this.#takeMet(early);
+  }
+
+  /** Those whose prediction is there. */
+  #takeMet(early: readonly EarlyLabel[]): void {
+    const met = early.filter((one) => this.#join(one) !== undefined);
+    this.#takeEarly(new Set(met.map(({ label }) => label.requestId)));
   }
 
   #takeEarly(met: ReadonlySet<string>): void {
@@ -352,10 +346,4 @@ function answer({ requestId, item }: Label, status: LabelStatus, reason?: string
 
 function refusal({ requestId, item, reason }: Refused): LabelAnswer {
   return { request_id: requestId, item_index: item, status: 'invalid', reason };
-}
-
-/** Ids that we give begin with the time: 48 bits of milliseconds. */
-function likelyDay(requestId: string): string | undefined {
-  const match = /^([0-9a-f]{8})-([0-9a-f]{4})-7/.exec(requestId);
-  return match === null ? undefined : dayOf(Number.parseInt(match[1]! + match[2]!, 16));
 }

@@ -178,7 +178,8 @@ export class Retraining {
     const state = this.#states[model];
     if (state === undefined || state.open === null) return false;
     await this.#options.closed({ model, request: state.open, actor, reason });
-    await this.#put(model, { ...state, open: null });
+    // What was seen up to here has been answered: only what is seen from now on asks again.
+    await this.#put(model, { ...state, held: {}, open: null });
     return true;
   }
 

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
 import type { QualityDocument } from '../../src/control/quality-document.js';
 import type { LabelAnswer } from '../../src/labels/feedback.js';
 import { type Server, startServer } from './server.js';
@@ -55,6 +57,23 @@ async function feedback(
   return { status: answer.status, results, error };
 }
 
+/** The same over gRPC. */
+async function give(server: Server, request: object): Promise<readonly LabelAnswer[]> {
+  const proto = fileURLToPath(new URL('../../../proto/sluice.proto', import.meta.url));
+  const loaded = loadPackageDefinition(loadSync(proto, { keepCase: true, defaults: true }));
+  const { Feedback } = loaded.sluice as unknown as { readonly Feedback: ServiceClientConstructor };
+  const client = new Feedback(server.grpc, credentials.createInsecure());
+  try {
+    return await new Promise((resolve, reject) => {
+      const done = (error: Error | null, reply: { readonly results: readonly LabelAnswer[] }) =>
+        error === null ? resolve(reply.results) : reject(error);
+      client.Give!(request, done);
+    });
+  } finally {
+    client.close();
+  }
+}
+
 async function statusesOf(server: Server, body: unknown, model?: string): Promise<string[]> {
   const { status, results, error } = await feedback(server, body, model);
   assert.equal(status, 200, error);
@@ -92,7 +111,7 @@ test('labels of all kinds are joined, counted exactly, shown, and still there af
 
   // Before the prediction, then the prediction.
   assert.deepEqual(await statusesOf(server, { request_id: 'early', label: 1, ts: 5000 }), ['pending']);
-  assert.deepEqual(await statusesOf(server, { request_id: 'early', label: 1, ts: 5000 }), ['duplicate']);
+  assert.deepEqual(await statusesOf(server, { request_id: 'early', label: 1, ts: 5000 }), ['pending']);
   const rows: { truth: number; predicted: number; score: number }[] = [];
   const note = ({ label, score }: Told, item: number, truth: number) =>
     rows.push({ truth, predicted: label[item]!, score: score[item]! });
@@ -108,6 +127,11 @@ test('labels of all kinds are joined, counted exactly, shown, and still there af
   const singles = cases.map((_, at) => ({ request_id: `one-${at}`, label: rows[1 + at]!.truth, ts: 1000 }));
   const items = [1, 0, 0].map((label, item) => ({ request_id: 'batch', item_index: item, label, ts: 1000 }));
   await accepted(server, [...singles, ...items]);
+
+  const given = await give(server, { model_name: 'cancer', labels: [{ request_id: 'one-0', label: 'x', ts: 1 }] });
+  assert.deepEqual([given[0]!.status, given[0]!.request_id], ['invalid', 'one-0']);
+  const same = { request_id: 'one-0', label: String(rows[1]!.truth), ts: 1000 };
+  assert.equal((await give(server, { model_name: 'cancer', labels: [same] }))[0]!.status, 'duplicate');
 
   // Twice; corrected there and back; an older one; by name; wrong ones; nobody's.
   assert.deepEqual(
@@ -212,6 +236,60 @@ labels: { window: 20, min_labels: 20, max_per_second: 200 }`,
   assert.equal((await feedback(server, [...many, ...many])).status, 400);
   assert.equal((await feedback(server, '{')).status, 400);
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+test('a canary whose answers labels call wrong goes back by itself', { timeout: 120_000 }, async (context) => {
+  const state = stateFor(context);
+  const flags = flagsOf(
+    state,
+    `models: { path: ${models}, version_policy: all }
+gateway: { beat_ms: 200, beat_timeout_ms: 5000 }
+routes:
+  cancer:
+    key: [header:x-user]
+    default: old
+    variants: { old: { version: "2", weight: 90 }, new: { version: "1", weight: 10 } }
+    canary:
+      variant: new
+      interval: 500ms
+      steps: [50, 100]
+      min_duration: 1h
+      max_duration: 2h
+      min_labels: 50
+      guardrails: [{ metric: accuracy, margin: 0.05 }]`,
+  );
+  const server = await startServer({ models, flags, env: state.env });
+  context.after(() => server.kill('SIGKILL'));
+  const labels = await Promise.all(
+    Array.from({ length: 400 }, async (_, at) => {
+      const inputs = [{ name: 'features', shape: [1, 30], datatype: 'FP32', data: benign }];
+      const answer = await fetch(`${server.http}/v2/models/cancer/infer`, {
+        method: 'POST',
+        headers: { 'x-user': `user-${at}` },
+        body: JSON.stringify({ id: `user-${at}`, inputs }),
+      });
+      const { outputs } = (await answer.json()) as { outputs: { name: string; data: number[] }[] };
+      const [predicted = 0] = outputs.find(({ name }) => name === 'label')!.data;
+      const isWrong = answer.headers.get('x-sluice-variant') === 'new';
+      return { request_id: `user-${at}`, label: isWrong ? 1 - predicted : predicted, ts: 1000 };
+    }),
+  );
+  await accepted(server, labels);
+  await eventually(async () => {
+    const { json } = await admin<{ status: string; reason: string }>(server, 'models/cancer/canary');
+    assert.equal(json.status, 'rolled_back', JSON.stringify(json));
+    assert.match(json.reason, /accuracy/);
+  }, 30_000);
+  const { json } = await admin<QualityDocument>(server, 'models/cancer/quality');
+  assert.deepEqual(
+    json.versions.map(({ version, variant, metrics }) => [version, variant, metrics.accuracy!.value]),
+    [
+      ['1', '', 0],
+      ['1', 'new', 0],
+      ['2', '', 1],
+      ['2', 'old', 1],
+    ],
+  );
 });
 
 test('without a log there is nothing to label, and the answer says how to change that', async (context) => {

@@ -124,6 +124,25 @@ test('a request leads to a training, to a version that names it, and to that ver
   assert.equal((await server.stop()).code, 0);
 });
 
+test('one command goes from drifted traffic to a version that answers, and clean traffic asks for nothing', {
+  timeout: 240_000,
+}, async (context) => {
+  if (!canTrain(context)) return;
+  const child = spawn(process.execPath, [join(root, 'examples', 'retrain', 'run.mjs')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, RETRAIN_CLI: cli },
+  });
+  context.after(() => void child.kill());
+  const said: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => said.push(line.replace(/^ *[0-9.]+ s +/, '')));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  assert.equal(code, 0, said.join('\n'));
+  assert.match(said[1]!, /^[0-9]+ images as the model knows them: no drift; /);
+  assert.ok(said.includes('drift detected'));
+  assert.ok(said.some((line) => line.startsWith('a training is asked for: drift_share >=0.3')));
+  assert.deepEqual(said.slice(-2), ['the request is closed: version 2 answers it', 'digits version 2 answers']);
+});
+
 test('what could not be delivered before a kill -9 comes after the next start, with the same id', {
   timeout: 120_000,
 }, async (context) => {
