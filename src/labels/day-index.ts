@@ -59,6 +59,7 @@ export class DayIndex {
   constructor(options: DayIndexOptions) {
     this.#options = options;
     this.#openRuns();
+    this.#merge();
   }
 
   #openRuns(): void {
@@ -176,12 +177,16 @@ export class DayIndex {
     for (const run of this.#runs) levels.set(run.tail.level, [...(levels.get(run.tail.level) ?? []), run]);
     const [level, runs] = [...levels].find(([, same]) => same.length >= runsOfLevel) ?? [];
     if (runs === undefined) return;
-    this.#merging = this.#mergeAs(`${level! + 1}-${++this.#runNumber}.run`, runs)
-      // Tried again at the next one.
-      .catch(() => {})
-      .finally(() => {
+    this.#merging = this.#mergeAs(`${level! + 1}-${++this.#runNumber}.run`, runs).then(
+      () => {
         this.#merging = undefined;
-      });
+        this.#merge();
+      },
+      () => {
+        // Tried again when the next run is written.
+        this.#merging = undefined;
+      },
+    );
   }
 
   async #mergeAs(name: string, runs: readonly Run[]): Promise<void> {
