@@ -12,39 +12,38 @@
  * Must not know control rooms, the registry or the admin API.
  */
 import cluster from 'node:cluster';
-import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { apiOptionsOf, grpcOptionsOf, httpOptionsOf } from './config/derived.js';
-import { placeOf } from './config/route-place.js';
 import type { Config } from './config/schema.js';
 import { GatewayError } from './core/errors.js';
 import { fanOut } from './core/events.js';
 import type { DataPlane, InferenceRequest, ServerMetadata } from './core/inference.js';
 import { type InstanceId, instanceNameOf, nameOf, type VersionSpec } from './core/model.js';
 import { packFamilies } from './core/packed-families.js';
-import type { RelayCall } from './core/relay.js';
 import { createRequestIds } from './core/request-id.js';
-import type { Family } from './core/series.js';
 import { Cores } from './engine/cores.js';
 import { Marks } from './engine/marks.js';
 import { loadRuntime } from './engine/session.js';
 import { openVersion } from './engine/version.js';
+import { quotasOf, tracingOf } from './gateway/chosen.js';
+import { ControlLink } from './gateway/control-link.js';
 import { Predictions } from './gateway/predictions.js';
+import { processFamilies } from './gateway/process-families.js';
 import { type GrpcDoor, listenGrpc } from './grpc/server.js';
 import { createApi } from './http/api.js';
 import { type Door, listenHttp, type Route } from './http/transport.js';
-import { errorOf, type FromGateway, failureOf, post, type Snapshot, type ToGateway } from './ipc.js';
+import { failureOf, type Snapshot, type ToGateway } from './ipc.js';
 import { createLog, type Log } from './log.js';
 import { createAccessLog } from './observe/access-log.js';
 import { Arms } from './observe/arms.js';
 import { watchLoop } from './observe/loop-lag.js';
 import { createMetrics } from './observe/metrics.js';
-import { Quotas } from './routing/quotas.js';
+import type { Quotas } from './routing/quotas.js';
 import { ResponseCache } from './routing/response-cache.js';
 import { type DrainableVersion, type Exposed, Router } from './routing/router.js';
 import { watchRecentLag } from './shadow/loop-lag.js';
 import { Shadows } from './shadow/shadows.js';
-import { openTracing, type Tracing } from './trace/tracing.js';
+import type { Tracing } from './trace/tracing.js';
 
 const now = () => performance.now();
 
@@ -61,47 +60,10 @@ const extensions = [
   'trace',
 ] as const;
 
-/** This end of the channel to control. */
-class Control {
-  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: GatewayError) => void }>();
-  #seq = 0;
-
-  send(message: FromGateway): void {
-    post(process, message);
-  }
-
-  readonly ask = (call: RelayCall): Promise<unknown> => {
-    if (!process.connected) return Promise.reject(controlLost());
-    this.#seq++;
-    const seq = this.#seq;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(seq, { resolve, reject });
-      this.send({ kind: 'ask', seq, call });
-    });
-  };
-
-  answer({ seq, value, failure }: Extract<ToGateway, { kind: 'answer' }>): void {
-    const waiting = this.#waiting.get(seq);
-    this.#waiting.delete(seq);
-    if (failure === undefined) waiting?.resolve(value);
-    else waiting?.reject(errorOf(failure));
-  }
-
-  /** Nobody will answer any more. */
-  lose(): void {
-    for (const { reject } of this.#waiting.values()) reject(controlLost());
-    this.#waiting.clear();
-  }
-}
-
-function controlLost(): GatewayError {
-  return new GatewayError('UNAVAILABLE', 'the control process does not answer', { retryAfterMs: 1000 });
-}
-
 class Gateway {
   readonly #config: Config;
   readonly #number: number;
-  readonly #control: Control;
+  readonly #control: ControlLink;
   readonly #log: Log;
   readonly #metrics = createMetrics(Date.now);
   readonly #arms = new Arms();
@@ -134,7 +96,7 @@ class Gateway {
   constructor(
     config: Config,
     setup: { readonly number: number; readonly package: string; readonly marks: string },
-    control: Control,
+    control: ControlLink,
   ) {
     const { number } = setup;
     this.#config = config;
@@ -156,7 +118,7 @@ class Gateway {
     this.#cache = cache.enabled
       ? new ResponseCache({ bytesMax: cache.max_bytes, ttlMs: cache.ttl_ms, now })
       : undefined;
-    this.#quotas = this.#quotasOf();
+    this.#quotas = quotasOf(config, now);
     const run = this.#cache?.run ?? ((request: InferenceRequest) => request.version.infer(request));
     const limited = this.#quotas?.limited(run) ?? this.#cache?.run;
     this.#router = new Router({
@@ -188,42 +150,9 @@ class Gateway {
     };
   }
 
-  /** A quota is of all processes together: each has its part. */
-  #quotasOf(): Quotas | undefined {
-    const { quotas, gateway } = this.#config;
-    if (quotas.key.length === 0) return undefined;
-    const allowanceOf = ({ ms_per_s, burst_ms }: { ms_per_s: number; burst_ms: number }) => ({
-      msPerS: ms_per_s / gateway.processes,
-      burstMs: burst_ms / gateway.processes,
-    });
-    return new Quotas({
-      places: quotas.key.map((text) => placeOf(text)!),
-      tenants: new Map(Object.entries(quotas.tenants).map(([name, tenant]) => [name, allowanceOf(tenant)])),
-      others: allowanceOf(quotas.others),
-      othersMax: quotas.max_others,
-      now,
-    });
-  }
-
   #traced(version: string): Tracing {
-    const { endpoint, headers_env, timeout_ms, queue_max, sample, service_name } = this.#config.tracing;
-    return openTracing({
-      endpoint,
-      headers: headers_env === '' ? '' : (process.env[headers_env] ?? ''),
-      timeoutMs: timeout_ms,
-      queueMax: queue_max,
-      sample,
-      resource: {
-        'service.name': service_name,
-        'service.version': version,
-        'service.instance.id': `gateway-${this.#number}`,
-        'process.pid': process.pid,
-      },
-      random: randomBytes,
-      now,
-      epochMs: Date.now,
-      onFault: (problem) => this.#log.warn('tracing.failed', { problem }),
-    });
+    const onFault = (problem: string) => this.#log.warn('tracing.failed', { problem });
+    return tracingOf(this.#config, { number: this.#number, version, now, onFault });
   }
 
   #planeOf(server: ServerMetadata): DataPlane {
@@ -396,7 +325,7 @@ class Gateway {
       startingThreads: this.#startingThreads,
       families: [
         this.#lag(),
-        ...this.#processFamilies(),
+        ...processFamilies(this.#number),
         ...this.#shadows.families(),
         ...(this.#cache?.families() ?? []),
         ...(this.#quotas?.families() ?? []),
@@ -405,25 +334,6 @@ class Gateway {
       ],
     });
     return { families: packFamilies(families), statistics, arms: this.#arms.take() };
-  }
-
-  #processFamilies(): Family[] {
-    const labels = { process: `gateway-${this.#number}` };
-    const { user, system } = process.cpuUsage();
-    return [
-      {
-        name: 'sluice_process_cpu_seconds_total',
-        help: 'CPU time of a process of ours.',
-        type: 'counter',
-        series: [{ labels, value: (user + system) / 1e6 }],
-      },
-      {
-        name: 'sluice_process_resident_memory_bytes',
-        help: 'Resident memory of a process of ours.',
-        type: 'gauge',
-        series: [{ labels, value: process.memoryUsage.rss() }],
-      },
-    ];
   }
 
   async #closeHttp(forMs: number): Promise<void> {
@@ -481,7 +391,7 @@ function sleep(delayMs: number): Promise<void> {
 }
 
 function main(): void {
-  const control = new Control();
+  const control = new ControlLink();
   let gateway: Gateway | undefined;
   // The runtime is loaded here before any thread of this process does.
   loadRuntime();

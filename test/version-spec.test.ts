@@ -335,13 +335,7 @@ describe('with a configuration', () => {
     const config = `model_warmup { name: "w" } response_cache { enable: true } instance_group { kind: KIND_GPU }
       dynamic_batching { preserve_ordering: true } input { name: "INPUT0" optional: true allow_ragged_batch: true }`;
     const { spec, warnings } = candidate(fixtures.addSub(), { config });
-    const fields = [
-      'model_warmup',
-      'preserve_ordering',
-      'KIND_GPU',
-      'optional',
-      'allow_ragged_batch',
-    ];
+    const fields = ['model_warmup', 'preserve_ordering', 'KIND_GPU', 'optional', 'allow_ragged_batch'];
     assert.equal(warnings.length, fields.length);
     for (const [index, field] of fields.entries()) assert.ok(warnings[index]!.includes(field), warnings[index]);
     assert.deepEqual(spec.config.response_cache, { enable: true });
