@@ -290,6 +290,7 @@ routes:
       ['2', 'old', 1],
     ],
   );
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
 
 test('without a log there is nothing to label, and the answer says how to change that', async (context) => {

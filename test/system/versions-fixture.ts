@@ -27,7 +27,8 @@ export interface State {
 /** A store and an audit log that outlive a server. */
 export function stateFor(context: { after(work: () => Promise<void>): void }): State {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-versions-'));
-  context.after(() => removeTree(directory));
+  // A server that a failed test left behind may still write into it for a moment.
+  context.after(() => eventually(() => removeTree(directory)));
   const store = join(directory, 'store');
   const audit = join(directory, 'audit');
   const file = join(directory, 'sluice.yaml');
