@@ -155,6 +155,7 @@ export function gatewayPids(server: Server): Map<number, number> {
 /** A directory that is gone after the test. */
 export function freshDirectory(context: { after(work: () => void): void }): string {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-'));
-  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  // A server that a failed test left behind may still write into it; a hook that fails would keep it alive for good.
+  context.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   return directory;
 }
