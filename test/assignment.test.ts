@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CallTerms, Parameter } from '../src/core/inference.js';
 import { hashAfter, murmur3, prefixOf, uniform } from '../src/core/murmur3.js';
+import { candidatesOf, choose } from '../src/core/rendezvous.js';
 import type { Condition, Experiment } from '../src/core/route.js';
 import { decide, splitOf } from '../src/routing/assignment.js';
-import { candidatesOf, choose } from '../src/routing/rendezvous.js';
 
 interface Given {
   readonly headers?: Readonly<Record<string, string>>;

@@ -1,9 +1,6 @@
 /** The measures of monitoring §9.2, against values worked out by hand and against the formulas written out naively. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { halfOf } from '../src/core/half.js';
-import { type ComparePlan, planOf } from '../src/core/shadow-plan.js';
-import type { DataType, Tensor, TensorData } from '../src/core/tensor.js';
 import {
   areNear,
   argmax,
@@ -13,7 +10,10 @@ import {
   jsDistanceBits,
   klNats,
   topkOverlap,
-} from '../src/shadow/comparison.js';
+} from '../src/core/comparison.js';
+import { halfOf } from '../src/core/half.js';
+import { type ComparePlan, planOf } from '../src/core/shadow-plan.js';
+import type { DataType, Tensor, TensorData } from '../src/core/tensor.js';
 import { type ItemResult, PairComparison } from '../src/shadow/pair.js';
 import { pseudoRandom } from './fixtures.js';
 

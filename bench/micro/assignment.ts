@@ -8,9 +8,9 @@
  */
 import type { CallTerms } from '../../src/core/inference.js';
 import { uniform } from '../../src/core/murmur3.js';
+import { candidatesOf, choose } from '../../src/core/rendezvous.js';
 import type { Experiment } from '../../src/core/route.js';
 import { decide, splitOf } from '../../src/routing/assignment.js';
-import { candidatesOf, choose } from '../../src/routing/rendezvous.js';
 import { type Arm, RoutedModel } from '../../src/routing/routed-model.js';
 
 /** As a header comes from the wire: in one piece, which a text that was put together is not. */

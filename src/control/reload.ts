@@ -96,7 +96,9 @@ export class Reload {
     } catch (thrown) {
       const { message } = GatewayError.from(thrown);
       log.error('config.refused', { reason: message });
-      await audit.append('config.refused', 'server', { reason: message.slice(0, 1000) }, actor).catch(() => {});
+      await audit
+        .append('config.refused', 'server', { reason: message.slice(0, 1000) }, actor)
+        .catch((error: Error) => log.error('audit.failed', { error: error.message }));
       throw thrown;
     }
     const changed = plan.options.filter(({ isLive }) => isLive);

@@ -11,9 +11,9 @@
 import { invalid } from '../core/errors.js';
 import type { CallTerms } from '../core/inference.js';
 import { type HashPrefix, hashAfter, prefixOf, shareOf } from '../core/murmur3.js';
+import { type Candidate, candidatesOf, choose } from '../core/rendezvous.js';
 import type { Condition, Experiment, RouteReason } from '../core/route.js';
 import { keyOf } from './key.js';
-import { type Candidate, candidatesOf, choose } from './rendezvous.js';
 import { holds } from './targeting.js';
 
 /** An experiment with everything that does not depend on the call worked out. */

@@ -8,9 +8,18 @@
  * Must not know requests, or what is made of the items.
  */
 
+import {
+  areNear,
+  argmax,
+  cosine,
+  differences,
+  jsDistanceBits,
+  klNats,
+  type Range,
+  topkOverlap,
+} from '../core/comparison.js';
 import type { ComparePlan } from '../core/shadow-plan.js';
 import type { Tensor } from '../core/tensor.js';
-import { areNear, argmax, cosine, differences, jsDistanceBits, klNats, type Range, topkOverlap } from './comparison.js';
 import { isExact, readNumbers } from './numbers.js';
 
 /** A predicted class: its index, or the value of an output that is one integer, boolean or text. */
