@@ -360,6 +360,8 @@ class Gateway {
       this.#log.flush();
       process.kill(process.pid, 'SIGKILL');
     }, drainTimeoutMs);
+    // The poll before this has taken what waited at the doors: a connection that waits while its door closes is reset.
+    await new Promise(setImmediate);
     await Promise.all([this.#closeHttp(Math.min(lingerMs, drainTimeoutMs / 4)), this.#grpc?.stop(drainTimeoutMs)]);
     await Promise.all(this.#opening.values());
     this.#shadows.publish([]);

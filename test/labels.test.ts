@@ -1,10 +1,11 @@
 /** Labels and the index by which they find their predictions: what is kept, what is counted, and what a crash leaves. */
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DayIndex, type RecordKind } from '../src/labels/day-index.js';
+import { dayOf } from '../src/labels/days.js';
 import { isRefused, type Label, labelsIn } from '../src/labels/feedback.js';
 import { framed } from '../src/labels/frames.js';
 import { hashOf } from '../src/labels/hash.js';
@@ -29,6 +30,7 @@ function folder(context: Context): string {
 /** A book over a folder, with predictions of model m to label. */
 class Bench {
   readonly told: LabelRecord[] = [];
+  readonly unwritten: string[] = [];
   nowMs = startMs;
   readonly #root: string;
   #lives = 0;
@@ -56,6 +58,7 @@ class Bench {
       headMax: 64,
       epochMs: () => this.nowMs,
       onLabel: (record) => this.told.push(record),
+      onUnwritten: (labels, { message }) => this.unwritten.push(`${labels}: ${message}`),
     });
   }
 
@@ -65,6 +68,13 @@ class Bench {
     this.nowMs += 1000;
     this.book = this.#made();
     await this.book.open();
+  }
+
+  /** From here on nothing can be written of that day's labels. */
+  block(tsMs = this.nowMs): () => void {
+    const path = join(this.#root, 'feedback', dayOf(tsMs));
+    writeFileSync(path, '');
+    return () => rmSync(path);
   }
 
   predict(ids: readonly string[], { items = 1, tsMs = this.nowMs } = {}): void {
@@ -149,6 +159,22 @@ test('an early label waits for its prediction, over a restart, and for an hour',
   const many = Array.from({ length: 10 }, (_, at) => ({ requestId: `x${at}` }));
   await bench.take(...many);
   await assert.rejects(bench.take({ requestId: 'one more' }), { code: 'RESOURCE_EXHAUSTED' });
+});
+
+test('an early label that cannot be written when its prediction comes is told of, and not lost', async (context) => {
+  const bench = await Bench.open(context);
+  await bench.take({ requestId: 'soon' });
+  const unblock = bench.block();
+  bench.predict(['soon']);
+  bench.book.tick();
+  await bench.book.take('m', []);
+  assert.match(bench.unwritten.join(), /^1: feedback: labels cannot be kept/);
+  assert.deepEqual(bench.labels(), {});
+  unblock();
+  await bench.restart();
+  bench.book.tick();
+  await bench.book.take('m', []);
+  assert.deepEqual(bench.labels(), { soon: '1' });
 });
 
 test('after a restart all labels are told again and none can come twice', async (context) => {

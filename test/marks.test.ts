@@ -1,72 +1,93 @@
-/** Marks as a gateway process writes them and control reads them after a crash. */
+/** Marks of places: a folder that rests is not listed again, and nothing that changes in it goes unseen. */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { markBytes, markedVersions } from '../src/core/mark.js';
-import { Marks } from '../src/engine/marks.js';
+import { FolderSource } from '../src/registry/sources/folder.js';
+import { Marks } from '../src/registry/sources/marks.js';
 import { freshDirectory } from './system/server.js';
 
-function marksIn(context: { after(work: () => void): void }) {
-  const path = join(freshDirectory(context), 'marks');
-  const marks = new Marks(path);
-  context.after(() => marks.close());
-  return { marks, path, read: () => markedVersions(readFileSync(path)) };
-}
+const later = () => Date.now() + 60_000;
 
-const a = { model: 'a', version: '1' };
-const b = { model: 'b.c-d_e', version: '12' };
-
-test('a process that has run nothing is marked by nobody', (context) => {
-  const { read } = marksIn(context);
-  assert.deepEqual(read(), []);
+test('what was remembered is the same until it changes; nothing remembered is never the same', async (context) => {
+  const place = join(freshDirectory(context), 'file');
+  writeFileSync(place, 'one');
+  const marks = new Marks();
+  assert.equal(await marks.areSame(), false);
+  await marks.remember([place, `${place}-absent`], later());
+  assert.equal(await marks.areSame(), true);
+  writeFileSync(`${place}-absent`, '');
+  assert.equal(await marks.areSame(), false);
 });
 
-test('the main thread is marked by what it ran last', (context) => {
-  const { marks, read } = marksIn(context);
-  marks.inline('a@1');
-  assert.deepEqual(read(), [a]);
-  marks.inline('b.c-d_e@12');
-  assert.deepEqual(read(), [b]);
+test('what changed a moment before it was read is not rested on', async (context) => {
+  const place = freshDirectory(context);
+  const marks = new Marks();
+  await marks.remember([place], statSync(place).ctimeMs + 1999);
+  assert.equal(await marks.areSame(), false);
+  await marks.remember([place], statSync(place).ctimeMs + 2001);
+  assert.equal(await marks.areSame(), true);
 });
 
-test('a run on a thread is marked from its beginning to its end', (context) => {
-  const { marks, read } = marksIn(context);
-  const first = marks.begin('a@1');
-  const second = marks.begin('b.c-d_e@12');
-  assert.deepEqual(read(), [a, b]);
-  marks.end(first);
-  assert.deepEqual(read(), [b]);
-  marks.end(second);
-  assert.deepEqual(read(), []);
+test('after twenty rests it is read again, whatever the marks say', async (context) => {
+  const marks = new Marks();
+  await marks.remember([freshDirectory(context)], later());
+  const rests = [];
+  for (let i = 0; i < 22; i++) rests.push(await marks.areSame());
+  assert.deepEqual(rests, [...Array(20).fill(true), false, false]);
 });
 
-test('slots are used again, so the file stays as small as runs are many at once', (context) => {
-  const { marks, path } = marksIn(context);
-  for (let run = 0; run < 100; run++) marks.end(marks.begin('a@1'));
-  assert.equal(statSync(path).size, 2 * markBytes);
-});
+const changes: Record<string, (root: string) => void> = {
+  'a new version': (root) => {
+    mkdirSync(join(root, 'a/2'));
+    writeFileSync(join(root, 'a/2/model.onnx'), 'two');
+  },
+  'a new model': (root) => {
+    mkdirSync(join(root, 'b/1'), { recursive: true });
+    writeFileSync(join(root, 'b/1/model.onnx'), 'b');
+  },
+  'a model that goes': (root) => rmSync(join(root, 'a'), { recursive: true }),
+  'bytes rewritten in place, as many, with the old time': (root) => {
+    const { atime, mtime } = statSync(join(root, 'a/1/model.onnx'));
+    writeFileSync(join(root, 'a/1/model.onnx'), 'eno');
+    utimesSync(join(root, 'a/1/model.onnx'), atime, new Date(mtime.getTime() + 1));
+  },
+  'a file put over the model': (root) => {
+    writeFileSync(join(root, '.new'), 'new');
+    renameSync(join(root, '.new'), join(root, 'a/1/model.onnx'));
+  },
+  'a file in a nested directory': (root) => writeFileSync(join(root, 'a/1/nested/weights.bin'), 'more'),
+  'a configuration that appears': (root) => writeFileSync(join(root, 'a/config.pbtxt'), 'max_batch_size: 4'),
+  'a directory without a version that gets one': (root) => {
+    mkdirSync(join(root, 'empty/1'));
+    writeFileSync(join(root, 'empty/1/model.onnx'), 'x');
+  },
+  'a link that leads elsewhere': (root) => {
+    symlinkSync('targets/two', join(root, '.link'));
+    renameSync(join(root, '.link'), join(root, 'linked'));
+  },
+  'a link behind a link that leads elsewhere': (root) => {
+    symlinkSync('two', join(root, 'targets/.now'));
+    renameSync(join(root, 'targets/.now'), join(root, 'targets/now'));
+  },
+};
 
-test('a version that runs in several places is named once', (context) => {
-  const { marks, read } = marksIn(context);
-  marks.inline('a@1');
-  marks.begin('a@1');
-  marks.begin('a@1');
-  assert.deepEqual(read(), [a]);
-});
-
-test('the longest name there is fits, and a file that was cut off is read as far as it goes', (context) => {
-  const { marks, path, read } = marksIn(context);
-  const longest = { model: 'm'.repeat(128), version: '9'.repeat(15) };
-  marks.inline(`${longest.model}@${longest.version}`);
-  marks.begin('a@1');
-  assert.deepEqual(read(), [longest, a]);
-  assert.deepEqual(markedVersions(readFileSync(path).subarray(0, markBytes + 10)), [longest]);
-});
-
-test('without a file nothing is written and nothing fails', () => {
-  const marks = new Marks(undefined);
-  marks.inline('a@1');
-  marks.end(marks.begin('a@1'));
-  marks.close();
-});
+for (const [name, change] of Object.entries(changes))
+  test(`seen at once: ${name}`, async (context) => {
+    const root = freshDirectory(context);
+    mkdirSync(join(root, 'a/1/nested'), { recursive: true });
+    writeFileSync(join(root, 'a/1/model.onnx'), 'one');
+    mkdirSync(join(root, 'empty'));
+    for (const target of ['one', 'two']) {
+      mkdirSync(join(root, `targets/${target}/1`), { recursive: true });
+      writeFileSync(join(root, `targets/${target}/1/model.onnx`), target);
+    }
+    symlinkSync('targets/one', join(root, 'linked'));
+    symlinkSync('one', join(root, 'targets/now'));
+    symlinkSync('targets/now', join(root, 'chained'));
+    const source = new FolderSource({ name: 'local', path: root, bareName: 'x', settleMs: 0, epochNow: later });
+    await source.list();
+    assert.equal(await source.list(), undefined);
+    change(root);
+    assert.notEqual(await source.list(), undefined);
+  });

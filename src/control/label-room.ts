@@ -67,6 +67,7 @@ export class LabelRoom {
       earlyMax: max_early,
       epochMs,
       onLabel: (record) => this.#told(record),
+      onUnwritten: (labels, error) => log.error('labels.unwritten', { labels, error: error.message }),
     });
     this.quality.isReplaying = true;
     this.#opened = this.#book.open().then(() => {

@@ -41,6 +41,8 @@ export interface LabelBookOptions {
   readonly earlyMax: number;
   readonly epochMs: () => number;
   readonly onLabel: (record: LabelRecord) => void;
+  /** Labels that met their prediction late could not be written: they are tried again after a restart. */
+  readonly onUnwritten: (labels: number, error: Error) => void;
   /** Entries of an index in memory. */
   readonly headMax?: number;
 }
@@ -268,7 +270,8 @@ export class LabelBook {
   #takeEarly(met: ReadonlySet<string>): void {
     const found = [...met].flatMap((requestId) => this.#early.take(requestId));
     // What cannot be written now stays in the journal of early ones, and is tried again after a restart.
-    if (found.length > 0) void this.#queued(found).catch(() => {});
+    if (found.length > 0)
+      void this.#queued(found).catch((error: Error) => this.#options.onUnwritten(found.length, error));
   }
 
   #journalOf(day: string): Journal {

@@ -106,6 +106,15 @@ export function post(
   });
 }
 
+/**
+ * One request, sent once more when its new connection was reset: one that waits at a door while that closes is lost, unless
+ * the kernel moves it to another process (net.ipv4.tcp_migrate_req, README "Operate").
+ */
+export async function postOrAgain(url: string, body: string): Promise<Answer | 'refused'> {
+  const answer = await post(url, body);
+  return answer !== 'refused' && answer.status === 0 && answer.text.startsWith('ECONNRESET') ? post(url, body) : answer;
+}
+
 export async function getJson(url: string): Promise<{ status: number; json: unknown }> {
   const response = await fetch(url);
   const text = await response.text();

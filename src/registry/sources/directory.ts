@@ -49,10 +49,16 @@ const modelsAtOnce = 32;
 
 /**
  * @param bareName name of the model when the root itself holds model.onnx; without it the folder's own name
+ * @param onPlace told every directory that was read and every link that was followed
  * @throws NOT_FOUND when there is no such directory; FAILED_PRECONDITION when it cannot be read
  */
-export async function listDirectory(root: string, bareName?: string): Promise<DirectoryListing> {
-  const tree = new Tree(await rootOf(root));
+export async function listDirectory(
+  root: string,
+  bareName?: string,
+  onPlace: (place: string) => void = () => {},
+): Promise<DirectoryListing> {
+  onPlace(root);
+  const tree = new Tree(await rootOf(root), onPlace);
   return (await tree.bareModel(bareName)) ?? (await tree.models());
 }
 
@@ -70,10 +76,12 @@ async function rootOf(root: string): Promise<string> {
 /** One listing under way. */
 class Tree {
   readonly #root: string;
+  readonly #onPlace: (place: string) => void;
   readonly #ignored: string[] = [];
 
-  constructor(root: string) {
+  constructor(root: string, onPlace: (place: string) => void) {
     this.#root = root;
+    this.#onPlace = onPlace;
   }
 
   async bareModel(bareName: string | undefined): Promise<DirectoryListing | undefined> {
@@ -183,6 +191,7 @@ class Tree {
 
   /** Where a link ends, if that is inside the root. */
   async #target(link: string): Promise<{ path: string; stats: Stats } | undefined> {
+    this.#onPlace(link);
     try {
       const path = await realpath(link);
       if (path.startsWith(this.#root.endsWith(sep) ? this.#root : this.#root + sep))
@@ -194,6 +203,7 @@ class Tree {
   }
 
   async #entries(directory: string): Promise<Dirent[]> {
+    this.#onPlace(directory);
     try {
       return await readdir(directory, { withFileTypes: true });
     } catch (error) {

@@ -25,6 +25,7 @@ import {
   type SourceVersion,
 } from '../source.js';
 import { type ListedModel, type ListedVersion, listDirectory } from './directory.js';
+import { Marks } from './marks.js';
 
 export interface FolderOptions {
   readonly name: string;
@@ -58,6 +59,7 @@ export class FolderSource implements Source {
   #given: string | undefined;
   /** The revision at which each version was found complete. */
   readonly #complete = new Map<string, string>();
+  readonly #marks = new Marks();
 
   constructor(options: FolderOptions) {
     this.name = options.name;
@@ -65,8 +67,12 @@ export class FolderSource implements Source {
   }
 
   async list(): Promise<Listing | undefined> {
-    const { path, bareName } = this.#options;
-    const { models, ignored } = await listDirectory(path, bareName);
+    if (await this.#marks.areSame()) return undefined;
+    this.#marks.forget();
+    const { path, bareName, epochNow } = this.#options;
+    const startedAt = epochNow();
+    const places = new Set<string>();
+    const { models, ignored } = await listDirectory(path, bareName, (place) => places.add(place));
     this.#models = new Map(models.map((model) => [model.name, model]));
     const pairs = models.flatMap((model) => model.versions.map((version) => ({ model, version })));
     const seen = new Map<ListedVersion, SourceVersion>();
@@ -74,11 +80,12 @@ export class FolderSource implements Source {
     const look = async (): Promise<void> => {
       while (next < pairs.length) {
         const { model, version } = pairs[next++]!;
-        seen.set(version, await this.#seen(model, version));
+        seen.set(version, await this.#seen(model, version, places));
       }
     };
     await Promise.all(Array.from({ length: versionsAtOnce }, look));
     const listing = { models: await Promise.all(models.map((model) => this.#listed(model, seen))), ignored };
+    if (![...seen.values()].some(({ waiting }) => waiting !== undefined)) await this.#marks.remember(places, startedAt);
     const text = JSON.stringify(listing);
     if (text === this.#given) return undefined;
     this.#given = text;
@@ -93,11 +100,12 @@ export class FolderSource implements Source {
     return { name, versions, aliases: {}, config: { name: basename(configFile), text: text.slice(0, besideBytesMax) } };
   }
 
-  async #seen(model: ListedModel, version: ListedVersion): Promise<SourceVersion> {
+  async #seen(model: ListedModel, version: ListedVersion, places: Set<string>): Promise<SourceVersion> {
     const none: SourceVersion = { version: version.version, revision: '', bytes: undefined, facts: noFacts };
     try {
-      const files = await this.#files(model, version);
+      const files = await this.#files(model, version, places);
       const beside = await this.#beside(model);
+      for (const { place } of beside) places.add(place);
       const hash = createHash('sha256');
       for (const { path, stats } of [...files, ...beside])
         hash.update(`${path} ${stats.size} ${stats.mtimeMs} ${stats.ino}\n`);
@@ -133,8 +141,12 @@ export class FolderSource implements Source {
       : undefined;
   }
 
-  /** All files of a version, sorted by path. @throws FAILED_PRECONDITION, UNAVAILABLE */
-  async #files(model: ListedModel, version: ListedVersion): Promise<SeenFile[]> {
+  /**
+   * All files of a version, sorted by path.
+   * @param places takes the paths that were looked at
+   * @throws FAILED_PRECONDITION, UNAVAILABLE
+   */
+  async #files(model: ListedModel, version: ListedVersion, places: Set<string>): Promise<SeenFile[]> {
     const besides = model.directory === version.directory ? [basename(model.configFile ?? '')] : [];
     const root = await realpath(this.#options.path);
     const files: SeenFile[] = [];
@@ -143,6 +155,7 @@ export class FolderSource implements Source {
         const path = `${prefix}${entry.name}`;
         if (besides.includes(path)) continue;
         const place = join(version.directory, path);
+        places.add(place);
         const target = entry.isSymbolicLink() ? await realpath(place) : place;
         if (entry.isSymbolicLink() && !target.startsWith(root + sep))
           throw new GatewayError('FAILED_PRECONDITION', `'${path}' is a link that leads out of the models directory`);
@@ -186,11 +199,12 @@ export class FolderSource implements Source {
     const version = model?.versions.find((candidate) => candidate.version === versionText);
     if (model === undefined || version === undefined)
       throw new GatewayError('NOT_FOUND', `'${modelName}' version ${versionText} is no longer in its folder`);
-    const all = (await this.#files(model, version)).map(fileOf);
+    const places = new Set<string>();
+    const all = (await this.#files(model, version, places)).map(fileOf);
     return {
       model: modelName,
       version: versionText,
-      revision: (await this.#seen(model, version)).revision,
+      revision: (await this.#seen(model, version, places)).revision,
       files: all.filter(({ path }) => !isSignaturePath(path)),
       signatures: all.filter(({ path }) => isSignaturePath(path)),
       config: await this.#config(model),
