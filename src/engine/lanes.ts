@@ -35,7 +35,8 @@ export interface LanesOptions {
   readonly marks: Marks;
   /** Called once when a run is over the limit. */
   readonly onOverdue: () => void;
-  readonly niceIncrement: number;
+  /** Its runs give way to everything else. */
+  readonly isBackground: boolean;
 }
 
 export interface Lanes {
@@ -88,7 +89,7 @@ function startPool(options: LanesOptions): Piscina {
     warmRuns,
     threads: options.threads,
     barrier: new SharedArrayBuffer(8),
-    niceIncrement: options.niceIncrement,
+    isBackground: options.isBackground,
   };
   return new Piscina({
     filename: new URL('./thread.js', import.meta.url).href,

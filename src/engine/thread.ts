@@ -8,11 +8,11 @@
  *
  * Must not know batching, callers or how Piscina hands out tasks: it takes from it only the mark for buffers that move instead of being copied.
  */
-import { setPriority } from 'node:os';
 import { workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import type { SessionPolicy } from '../core/model.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
+import { runOnlyWhenIdle, standBack } from './background.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
 import { measureRuns, type RunTime } from './trial.js';
 
@@ -26,7 +26,8 @@ export interface ThreadSetup {
   readonly threads: number;
   /** Two counters: threads that said hello, threads that released. */
   readonly barrier: SharedArrayBuffer;
-  readonly niceIncrement: number;
+  /** Its runs give way to everything else. */
+  readonly isBackground: boolean;
 }
 
 export interface Hello {
@@ -51,10 +52,11 @@ const greeting = await start();
 async function start(): Promise<Hello> {
   const startedAt = performance.now();
   try {
-    if (setup.niceIncrement > 0) setPriority(setup.niceIncrement);
+    if (setup.isBackground) standBack();
     session = await openSession(setup.file, setup.session);
     const openMs = performance.now() - startedAt;
     const runTimes = await measureRuns(session, setup.warmRows, setup.warmRuns);
+    if (setup.isBackground) runOnlyWhenIdle();
     return { error: undefined, inputs: session.inputs, outputs: session.outputs, openMs, runTimes };
   } catch (error) {
     return {

@@ -43,9 +43,6 @@ export interface EngineOptions {
   readonly weightOf?: ((tenant: string) => number) | undefined;
 }
 
-/** Runs of background versions are nice to everybody else on the machine. */
-const backgroundNice = 19;
-
 /**
  * Opens a version: threads started, sessions open, every batch size warm.
  * @throws FAILED_PRECONDITION when the model cannot be opened or is not what admission saw
@@ -69,7 +66,7 @@ export async function openVersion(spec: VersionSpec, options: EngineOptions): Pr
       if (spec.role === 'shadow') gaveUp();
       options.onOverdue(spec.id);
     },
-    niceIncrement: spec.rank === 'background' ? backgroundNice : 0,
+    isBackground: spec.rank === 'background',
   });
   const difference = differenceOf(spec.signature, lanes);
   if (difference !== undefined) {
