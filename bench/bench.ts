@@ -8,6 +8,8 @@
  *
  * Must not know the command line or how a run is shown.
  */
+import { gatewayOf } from '../src/cli/control-port.js';
+import { Exit } from '../src/cli/exit.js';
 import type { CallerEvents, CallerFactory } from './caller.js';
 import { gapsOf, seededRandom } from './chance.js';
 import { closedCallers, closedHttp } from './closed.js';
@@ -15,8 +17,9 @@ import { encodeAll } from './encode.js';
 import { frameOf, GrpcCaller } from './grpc-caller.js';
 import { HttpCaller, requestBytes } from './http-caller.js';
 import { readInputs } from './input-file.js';
-import { randomInputs } from './inputs.js';
+import { type Inputs, randomInputs } from './inputs.js';
 import type { Load } from './load.js';
+import { readLog } from './log-input.js';
 import { measure, type Progress } from './measure.js';
 import type { Meter } from './meter.js';
 import { openLoad } from './open.js';
@@ -24,7 +27,7 @@ import { type BenchOptions, isGrpc } from './options.js';
 import { type Figures, type Row, type RowHead, rowOf } from './row.js';
 import { type ReadUsage, takeSnapshot, usageFromMetrics, usageFromProcess } from './server-side.js';
 import { type SearchOptions, searchRate } from './slo.js';
-import { modelPath, openHttpTarget, type Payload, type Target } from './target.js';
+import { type ModelFacts, modelPath, openHttpTarget, type Payload, type Target } from './target.js';
 import { openGrpcTarget } from './target-grpc.js';
 
 export interface Run {
@@ -68,7 +71,7 @@ const rateShareMin = 0.95;
 export async function runBench(options: BenchOptions, context: RunContext): Promise<Run> {
   const target = isGrpc(options.protocol) ? openGrpcTarget(options) : openHttpTarget(options);
   try {
-    const { server, payloads } = await prepare(options, target);
+    const { server, payloads } = await prepare(options, target, context.startedAt);
     const readUsage = usageOf(options);
     await readUsage();
     const bench = new Bench({ options, context, target, payloads, readUsage });
@@ -80,25 +83,41 @@ export async function runBench(options: BenchOptions, context: RunContext): Prom
   }
 }
 
-async function prepare(options: BenchOptions, target: Target): Promise<{ server: string; payloads: Payload[] }> {
-  const { model, version, input: file, rows, shapes, seed } = options;
+async function prepare(
+  options: BenchOptions,
+  target: Target,
+  startedAt: number,
+): Promise<{ server: string; payloads: Payload[] }> {
+  const { model, version } = options;
   const facts = await target.describe();
-  const requests =
-    file === undefined
-      ? randomInputs({ model, facts, rows: rows ?? 1, shapes, random: seededRandom(seed) })
-      : readInputs({ file, model, facts, rows });
+  const requests = await requestsOf(options, facts, startedAt);
   const payloads = encodeAll(requests, options.protocol, { model, version });
   await target.tryOne(payloads[0]!);
   return { server: facts.server, payloads };
 }
 
+/** @param startedAt milliseconds since the epoch */
+async function requestsOf(options: BenchOptions, facts: ModelFacts, startedAt: number): Promise<Inputs[]> {
+  const { model, input: file, rows, shapes, seed, lastMs } = options;
+  if (file === undefined) return randomInputs({ model, facts, rows: rows ?? 1, shapes, random: seededRandom(seed) });
+  if (file !== 'log') return readInputs({ file, model, facts, rows });
+  if (rows !== undefined) throw new Exit(2, '--rows: requests of the log have the rows they have');
+  const admin = controlOf(options);
+  if (admin === undefined) throw new Exit(2, '--input log: name the control port of the gateway with --admin');
+  return readLog(gatewayOf(admin, process.env), { model, fromMs: startedAt - lastMs }, facts);
+}
+
 /** The control port of the same machine is guessed only for a gateway on its usual ports. */
-function usageOf({ url, admin, pid }: BenchOptions): ReadUsage {
-  if (pid !== undefined) return usageFromProcess(pid);
-  if (admin !== undefined) return usageFromMetrics(admin, true);
+function controlOf({ url, admin }: BenchOptions): string | undefined {
+  if (admin !== undefined) return admin;
   const { hostname, port } = new URL(url);
-  if (port === '8000' || port === '8001') return usageFromMetrics(`http://${hostname}:8002`, false);
-  return async () => undefined;
+  return port === '8000' || port === '8001' ? `http://${hostname}:8002` : undefined;
+}
+
+function usageOf(options: BenchOptions): ReadUsage {
+  if (options.pid !== undefined) return usageFromProcess(options.pid);
+  const control = controlOf(options);
+  return control === undefined ? async () => undefined : usageFromMetrics(control, options.admin !== undefined);
 }
 
 interface BenchParts {

@@ -9,6 +9,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { Exit } from '../src/cli/exit.js';
+import { untilStopped } from '../src/cli/stopping.js';
 import { harmless } from '../src/cli/text.js';
 import type { Run } from './bench.js';
 import { type BenchOptions, parseOptions, type TypedOptions } from './options.js';
@@ -32,6 +33,7 @@ Examples:
   $ sluice bench --model digits --slo p99=5ms                    the highest rate at which p99 stays below 5 ms
   $ sluice bench --model cancer --input patients.csv --rows 8    real rows, eight in a request
   $ sluice bench --model digits --input requests.jsonl --protocol http-binary
+  $ sluice bench --model digits --input log --last 2h            what was really asked, newest first
 
 Exit codes: 0 every row was measured, 1 a row is unstable, partial or failed, or the server cannot be used; 2 wrong usage.`;
 
@@ -59,7 +61,11 @@ export function addBenchCommand(program: Command): void {
       'Size of an input whose dimensions vary, without the rows; may be repeated.',
       append,
     )
-    .option('--input <file>', 'Real rows: V2 request in JSON, JSONL of requests, or CSV for a model with one input.')
+    .option(
+      '--input <file>',
+      'Real rows: V2 request in JSON, JSONL of requests, CSV for a model with one input, or log: the prediction log.',
+    )
+    .option('--last <time>', 'Of the log: how far back, as in 30m, 12h or 7d. (default: 1h)')
     .option('--seed <n>', 'Decides random rows and arrivals. (default: 1)')
     .option('--header <line>', "HTTP header or gRPC metadata, 'name: value'; may be repeated.", append)
     .option('--admin <url>', 'Control port of the gateway. (default: port 8002 there, for a gateway on 8000 or 8001)')
@@ -72,20 +78,8 @@ export function addBenchCommand(program: Command): void {
 }
 
 async function runCommand(options: BenchOptions): Promise<void> {
-  const stopping = new AbortController();
-  const stop = () => {
-    // The first one asks for the partial report; whoever does not want to wait for it says so again.
-    if (stopping.signal.aborted) process.exit(130);
-    stopping.abort();
-  };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
-  try {
-    const run = await runInTerminal(options, stopping.signal);
-    const problem = problemOf(run);
-    if (problem !== '') throw new Exit(1, problem);
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-  }
+  const problem = problemOf(await untilStopped((signal) => runInTerminal(options, signal)));
+  if (problem !== '') throw new Exit(1, problem);
 }
 
 async function runInTerminal(options: BenchOptions, signal: AbortSignal): Promise<Run> {

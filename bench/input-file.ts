@@ -50,8 +50,8 @@ export function readInputs(options: FileOptions): Inputs[] {
 }
 
 function readText(file: string): string {
-  const later = 'replaying a captured prediction log comes with the prediction log and is not available yet';
-  if (/\.(parquet|segment|log)$/i.test(file)) throw new Exit(2, `${file}: ${later}`);
+  const log = 'the prediction log of a running gateway is read by --input log';
+  if (/\.(parquet|segment|log)$/i.test(file)) throw new Exit(2, `${file}: ${log}`);
   try {
     const { size } = statSync(file);
     if (size > fileBytesMax) throw new Exit(2, `${file}: ${size} bytes, at most ${fileBytesMax} are read`);
@@ -59,7 +59,7 @@ function readText(file: string): string {
   } catch (error) {
     if (error instanceof Exit) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EISDIR') throw new Exit(2, `${file}: it is a folder; ${later}`);
+    if (code === 'EISDIR') throw new Exit(2, `${file}: it is a folder; ${log}`);
     const got = code === 'ENOENT' ? 'it does not exist' : String(code);
     throw new Exit(2, `--input: expected a file with requests, got ${file}: ${got}`);
   }
@@ -75,7 +75,7 @@ function parseJson(text: string): unknown {
 
 function fromRequest(request: unknown, where: string, { model, facts }: FileOptions): Inputs {
   if (typeof request === 'object' && request !== null && ('captureData' in request || 'eventMetadata' in request)) {
-    throw new Exit(2, `${where}: replaying a captured prediction log is not available yet; it comes with the log`);
+    throw new Exit(2, `${where}: expected a V2 request, this is a captured one of another server`);
   }
   const { inputs } = (request ?? {}) as { inputs?: unknown };
   if (!Array.isArray(inputs)) throw new Exit(2, `${where}: expected a V2 request, it has no "inputs"`);
@@ -115,7 +115,7 @@ function isSize(size: unknown, declared: number): boolean {
   return typeof size === 'number' && Number.isInteger(size) && size >= 0 && (declared === -1 || declared === size);
 }
 
-function fill({ name, datatype, shape }: TensorSpec, values: readonly unknown[], where: string): Tensor {
+export function fill({ name, datatype, shape }: TensorSpec, values: readonly unknown[], where: string): Tensor {
   const count = countOf(shape);
   if (values.length !== count) {
     throw new Exit(

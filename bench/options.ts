@@ -5,6 +5,7 @@
  *
  * Must not know commander or how load is made.
  */
+import { agoMs } from '../src/cli/ago.js';
 import { Exit } from '../src/cli/exit.js';
 import type { Arrivals } from './chance.js';
 import { parseSlo, type Slo } from './slo.js';
@@ -28,6 +29,7 @@ export interface TypedOptions {
   readonly rows?: string;
   readonly shape?: readonly string[];
   readonly input?: string;
+  readonly last?: string;
   readonly seed?: string;
   readonly header?: readonly string[];
   readonly admin?: string;
@@ -58,7 +60,10 @@ export interface BenchOptions {
   readonly rows: number | undefined;
   /** Of inputs with varying dimensions, without the rows. */
   readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** A file, or `log`. */
   readonly input: string | undefined;
+  /** Of the log: how far back. */
+  readonly lastMs: number;
   readonly seed: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly admin: string | undefined;
@@ -92,6 +97,8 @@ export function parseOptions(url: string | undefined, typed: TypedOptions): Benc
   }
   if (typed.model === undefined || typed.model === '')
     throw new Exit(2, '--model: expected the name of a model; "sluice models" lists them');
+  if (typed.last !== undefined && typed.input !== 'log')
+    throw new Exit(2, '--last: says how far back in the log, use it with --input log');
   const durationMs = number('duration', typed.duration ?? '10', { from: 0.1, to: 3600, isFraction: true }) * 1000;
   return {
     url: parseUrl(url, protocol),
@@ -109,6 +116,7 @@ export function parseOptions(url: string | undefined, typed: TypedOptions): Benc
     rows: typed.rows === undefined ? undefined : number('rows', typed.rows, { from: 1, to: 65_536 }),
     shapes: new Map((typed.shape ?? []).map(parseShape)),
     input: typed.input,
+    lastMs: agoMs(typed.last ?? '1h'),
     seed: number('seed', typed.seed ?? '1', { from: 0, to: 2 ** 32 - 1 }),
     headers: Object.fromEntries((typed.header ?? []).map(parseHeader)),
     admin: typed.admin === undefined ? undefined : parseOrigin('admin', typed.admin),

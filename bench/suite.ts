@@ -22,7 +22,7 @@ import { judge } from './suite/promises.js';
 import { reportOf } from './suite/report.js';
 import { mergeResults, type Results, readResults, writeResults } from './suite/results.js';
 import { type Plan, runCells } from './suite/run-cells.js';
-import { cellText, floorsText, gateText, promisesText, rowsTable } from './suite/tables.js';
+import { cellText, floorsText, gateText, promisesText, rowsTable, table } from './suite/tables.js';
 import { featureVerdict, runVariants, type VariantTable, variantTables } from './suite/variants.js';
 import { hasWrk } from './suite/wrk.js';
 
@@ -103,9 +103,9 @@ async function measureAll(work: Work, plan: Plan, { isQuick }: Options): Promise
   const drawn = work.hasCurve ? await runCurve(plan) : undefined;
   if (drawn !== undefined) say(`\n### Latency by load\n\n${curveText(drawn)}`);
   const variants: Results['variants'] = [];
-  for (const table of work.tables) variants.push(...(await runVariants(table, plan)));
-  for (const { table, cell, rows } of variants) {
-    say(`\n### ${table}: ${cell}\n\n${rowsTable(rows, Object.keys(rows[0]?.ratios ?? {})[0] ?? '')}`);
+  for (const one of work.tables) variants.push(...(await runVariants(one, plan)));
+  for (const { table: of, cell, rows } of variants) {
+    say(`\n### ${of}: ${cell}\n\n${rowsTable(rows, Object.keys(rows[0]?.ratios ?? {})[0] ?? '')}`);
   }
   const cost = featureVerdict(variants);
   if (cost !== undefined) say(`\n${cost.text}`);
@@ -114,6 +114,7 @@ async function measureAll(work: Work, plan: Plan, { isQuick }: Options): Promise
     say(`\nscenario ${scenario.name}: ${scenario.promise}`);
     const verdict = await runScenario(scenario, { directory: plan.directory, isQuick, say, onProgress });
     say(`  ${verdict.isMet ? 'pass' : 'FAIL'}: ${verdict.found}`);
+    if (verdict.table !== undefined) say(`\n${table(verdict.table.head, verdict.table.lines)}`);
     judged.push({ name: scenario.name, promise: scenario.promise, ...verdict });
   }
   return {

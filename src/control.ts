@@ -29,8 +29,10 @@ import { modelProblems, noModels, type Problem } from './control/check.js';
 import { ControlCounts, gauge } from './control/counts.js';
 import { DriftRoom } from './control/drift-room.js';
 import { Hooks } from './control/hooks.js';
+import type { JudgedSignals } from './control/judged-signals.js';
 import { observationOf } from './control/label-observation.js';
 import { LabelRoom, labelsOf } from './control/label-room.js';
+import { mismatchEvent } from './control/mismatch-event.js';
 import { operate, servedListing, sourceStates } from './control/operations.js';
 import { Incarnations, PredictionRoom } from './control/prediction-room.js';
 import { registryFamilies } from './control/registry-families.js';
@@ -55,7 +57,8 @@ import type { Registry } from './registry/registry.js';
 import type { StateChange } from './registry/registry-options.js';
 import type { Trial, TrialVerdict } from './registry/repository.js';
 import { BlameBook } from './supervisor/blame.js';
-import { Fleet, type FleetEvent } from './supervisor/fleet.js';
+import { Fleet } from './supervisor/fleet.js';
+import type { FleetEvent } from './supervisor/fleet-event.js';
 import { probePort } from './supervisor/ports.js';
 
 const now = () => performance.now();
@@ -169,6 +172,7 @@ class Control {
     this.#tracing = new TraceRoom(() => this.#set({ trace: this.#tracing.plan() }), {
       isOn: endpoint !== '',
       share: sample,
+      processes: config.gateway.processes,
     });
     this.#logging = new LogRoom(config.log.level === 'debug' ? 1 : 0, (settings) => this.#onLogging(settings));
     this.#admission = admissionOf(config);
@@ -221,14 +225,20 @@ class Control {
       config: this.#config.prediction_log,
       log: this.#log,
       isLive: (gatewayId, incarnation) => this.#incarnations.isLive(gatewayId, incarnation),
+      instance: this.#config.server.name,
+      environment: process.env,
+      now,
       epochMs: Date.now,
+      random: Math.random,
+      onRefused: ({ kind }) => this.#counts.outboundRefused.add([kind]),
     });
     this.#drift = DriftRoom.open({
       config: this.#config,
       log: this.#log,
       epochMs: Date.now,
       now,
-      onChange: (event) => this.#triggers?.drifted(event),
+      onChange: ({ type, subject, data }) => void this.#triggers?.raise(type, subject, data),
+      onJudged: (judged) => this.#judged(judged),
     });
     this.#labels = this.#openLabels(this.#room);
     this.#fleet.start();
@@ -237,6 +247,7 @@ class Control {
     await this.#registry.start();
     await this.#registry.degrade(degradation(this.#room.supply));
     this.#checkServed();
+    this.#checkRoutes(this.#room);
     await this.#openAdmin();
     await this.#shadows.settled();
     this.#fleet.listen();
@@ -245,6 +256,15 @@ class Control {
       models: Object.keys(this.#table.routes).length,
       tookMs: Math.round(now() - startedAt),
     });
+  }
+
+  /** Routes that no change could bring are served as far as they can be, and told of: a start must not fail for them. */
+  #checkRoutes(room: RegistryRoom): void {
+    try {
+      room.foresee(this.#live.current);
+    } catch (error) {
+      for (const problem of (error as Error).message.split('\n')) this.#log.warn('routes.problem', { problem });
+    }
   }
 
   #reloadOf(room: RegistryRoom): Reload {
@@ -283,15 +303,21 @@ class Control {
       epochNow: Date.now,
       random: Math.random,
       newId: randomUUID,
+      onRefused: ({ kind }) => this.#counts.outboundRefused.add([kind]),
     });
   }
 
   #openLabels(room: RegistryRoom): LabelRoom | undefined {
     return LabelRoom.open({
       config: this.#config,
+      environment: process.env,
       log: this.#log,
       epochMs: Date.now,
       now,
+      onRefused: (kind) => {
+        this.#counts.securityEvents.add([kind]);
+        this.#counts.authFailures.add([kind]);
+      },
       hasModel: (model) => room.registry.has(model),
       championOf: (model) => this.#table.routes[model]?.champion,
       onLabel: ({ prediction, told, replaces }) => {
@@ -303,7 +329,14 @@ class Control {
         ]);
       },
       onChange: ({ type, subject, data }) => void this.#triggers?.raise(type, subject, data),
+      onJudged: (judged) => this.#judged(judged),
     });
+  }
+
+  /** Policies hear of the version that answers by default: one on trial would speak against it with its own numbers. */
+  #judged({ model, version, signals, facts }: JudgedSignals): void {
+    const champion = this.#table.routes[model]?.champion;
+    if (champion === undefined || champion === version) void this.#triggers?.look(model, signals, facts);
   }
 
   #openRegistry(): Promise<RegistryRoom> {
@@ -327,8 +360,13 @@ class Control {
       },
       refresh: () => this.#fleet.refresh(),
       observe: (change) => this.#onState(change),
-      audited: (record) => this.#triggers?.audited(record),
+      audited: (record) => {
+        this.#counts.changes.add([record.entry.action]);
+        this.#triggers?.audited(record);
+      },
       admitted: (id, lineage) => this.#triggers?.admitted(id, lineage),
+      estimateOf: (id, sinceMs) => this.#drift?.estimateOf(id, sinceMs),
+      mismatched: (answer) => void this.#triggers?.raise(...mismatchEvent(answer)),
       now,
       epochNow: Date.now,
       cpuMs: () => {
@@ -375,6 +413,7 @@ class Control {
       now,
       onRefused: ({ isOneOfMany, ...refused }) => {
         this.#counts.securityEvents.add([refused.kind]);
+        this.#counts.authFailures.add([refused.kind.replace(/^admin_/, '')]);
         if (!isOneOfMany) this.#log.warn('admin.refused', { ...refused });
       },
       metrics: (accept) => this.#metricsText(accept),
@@ -466,7 +505,7 @@ class Control {
         await this.#opened.audit.append('unload', call.model, {}, actor);
         return this.#registry.unload(call.model);
       case 'feedback':
-        return labelsOf(this.#labels).take(call.model, call.body);
+        return labelsOf(this.#labels).take(call.model, call);
       case 'want':
         return this.#registry.want({ model: call.model, version: call.version });
       case 'trace':
@@ -581,12 +620,14 @@ class Control {
         this.#metrics.put(event.life, families);
         this.#room?.guard.put(event.life, families);
         this.#statistics.put(event.life, event.snapshot.statistics);
+        this.#tracing.told(placeOf(event.life), event.snapshot.traced);
         this.#room?.routes.take(event.life, event.snapshot.arms);
         return this.#registry.touch(event.used);
       }
       case 'sketches':
         return this.#drift?.take(event.life, event.closed);
       case 'gone':
+        this.#tracing.ended(placeOf(event.life));
         this.#drift?.ended(event.life);
         this.#room?.routes.ended(event.life);
         this.#metrics.end(event.life);
@@ -608,6 +649,7 @@ class Control {
         if (event.suspects !== undefined) this.#room?.blame(this.#blames.crashed(event.suspects));
         if (event.restartMs === undefined) return;
         this.#counts.restarts.add([event.reason]);
+        this.#counts.threadRestarts.add([event.reason], this.#threads());
         const { process: number, pid, reason, restartMs } = event;
         return this.#log.error('gateway.exit', {
           process: number,
@@ -617,6 +659,12 @@ class Control {
         });
       }
     }
+  }
+
+  /** That a process runs models on. */
+  #threads(): number {
+    const open = [...(this.#room?.registry.records() ?? [])].filter(({ isOpen }) => isOpen);
+    return open.reduce((sum, { spec }) => sum + (spec?.instances ?? 0), 0);
   }
 
   #onReady({ process: number, pid, tookMs, listening }: Extract<FleetEvent, { kind: 'ready' }>): void {
@@ -663,6 +711,11 @@ class Control {
     this.#log.flush();
     this.#stopped?.(code);
   }
+}
+
+/** Of a process among all, from 0 on: a life is named by it, and by how many there were before. */
+function placeOf(life: string): number {
+  return Number.parseInt(life, 10) - 1;
 }
 
 /** The only load parameter there is so far. @throws INVALID_ARGUMENT, PERMISSION_DENIED */

@@ -29,6 +29,7 @@ import { quotasOf, tracingOf } from './gateway/chosen.js';
 import { ControlLink } from './gateway/control-link.js';
 import { Predictions } from './gateway/predictions.js';
 import { processFamilies } from './gateway/process-families.js';
+import { VersionMemory } from './gateway/version-memory.js';
 import { type GrpcDoor, listenGrpc } from './grpc/server.js';
 import { createApi } from './http/api.js';
 import { type Door, listenHttp, type Route } from './http/transport.js';
@@ -88,8 +89,9 @@ class Gateway {
   #http: Door | undefined;
   #grpc: GrpcDoor | undefined;
   #isDraining = false;
-  /** A run of a shadow never ended: its thread runs on, whatever becomes of its version. */
-  #isStuck = false;
+  /** Threads whose run, of a shadow, never ended: they run on, whatever becomes of their version. */
+  #stuckThreads = 0;
+  readonly #memory = new VersionMemory(() => process.memoryUsage.rss());
   /** Threads of versions that are opening. */
   #startingThreads = 0;
 
@@ -133,6 +135,7 @@ class Gateway {
       loopLagMs: watchRecentLag(now),
       later: (work) => void setImmediate(work),
       target: (id) => this.#copies.get(nameOf(id)),
+      onAnswer: (answer) => this.#predictions?.shadowed(answer),
     });
     this.#plane = this.#planeOf({ name: config.server.name, version: setup.package, extensions });
   }
@@ -221,6 +224,7 @@ class Gateway {
     const { engine, batching } = this.#config;
     const instance: InstanceId = spec.role === undefined ? { id: spec.id } : { id: spec.id, role: spec.role };
     this.#startingThreads += spec.instances;
+    const isOpen = this.#memory.begin(instanceNameOf(instance));
     const opened = openVersion(spec, {
       cores: this.#cores,
       observe: this.#metrics.observe,
@@ -231,7 +235,7 @@ class Gateway {
       marks: this.#marks,
       weightOf: this.#quotas && ((tenant) => this.#config.quotas.tenants[tenant]?.weight ?? 1),
       onOverdue: () => {
-        this.#isStuck ||= spec.role === 'shadow';
+        if (spec.role === 'shadow') this.#stuckThreads++;
         this.#control.send({ kind: 'overdue', ...instance });
       },
     }).then(
@@ -247,6 +251,7 @@ class Gateway {
     this.#opening.set(instanceNameOf(instance), opened);
     void opened.then(() => {
       this.#startingThreads -= spec.instances;
+      isOpen();
     });
   }
 
@@ -255,6 +260,7 @@ class Gateway {
     const name = instanceNameOf(instance);
     await this.#opening.get(name);
     this.#opening.delete(name);
+    this.#memory.forget(name);
     if (role === 'shadow') {
       const copy = this.#copies.get(nameOf(id));
       this.#copies.delete(nameOf(id));
@@ -319,10 +325,12 @@ class Gateway {
       inFlight,
       ...(threads === undefined ? {} : { threads }),
       ...(busy === undefined ? {} : { busy }),
+      memoryBytes: this.#memory.of(instanceNameOf({ id })),
     }));
     const { families, statistics } = this.#metrics.snapshot({
       versions,
       startingThreads: this.#startingThreads,
+      deadThreads: this.#stuckThreads,
       families: [
         this.#lag(),
         ...processFamilies(this.#number),
@@ -333,7 +341,8 @@ class Gateway {
         ...(this.#tracing?.families() ?? []),
       ],
     });
-    return { families: packFamilies(families), statistics, arms: this.#arms.take() };
+    const traced = this.#tracing?.sampled() ?? {};
+    return { families: packFamilies(families), statistics, arms: this.#arms.take(), traced };
   }
 
   async #closeHttp(forMs: number): Promise<void> {
@@ -373,7 +382,7 @@ class Gateway {
     this.#log.flush();
     if (process.connected) process.disconnect();
     // To exit during a run aborts the process.
-    if (this.#isStuck) process.kill(process.pid, 'SIGKILL');
+    if (this.#stuckThreads > 0) process.kill(process.pid, 'SIGKILL');
     else process.exit(0);
   }
 }

@@ -63,6 +63,8 @@ export interface Snapshot {
   readonly statistics: readonly VersionStatistics[];
   /** Of arms; what their keys did is only what came since the last time. */
   readonly arms: ArmTake;
+  /** Requests sampled by a share since the start of the process, by the model whose terms said so; '' = those of all. */
+  readonly traced: Readonly<Record<string, number>>;
 }
 
 export interface Listening {

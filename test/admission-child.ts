@@ -6,21 +6,12 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { SessionPolicy } from '../src/core/model.js';
+import { sessionPolicy } from '../bench/suite/session-policy.js';
 import type { Candidate, Verdict } from '../src/engine/probe.js';
 import { Admission, type AdmissionOptions } from '../src/registry/admission.js';
 import { freshDirectory } from './system/server.js';
 
 export const probeEntry = new URL('../src/engine/probe.js', import.meta.url);
-
-export const sessionPolicy: SessionPolicy = {
-  intraOpThreads: 1,
-  interOpThreads: 1,
-  executionMode: 'sequential',
-  optimization: 'all',
-  cpuMemArena: true,
-  memPattern: true,
-};
 
 export interface Tried {
   readonly admission: Admission<object, Verdict>;

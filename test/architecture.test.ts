@@ -61,6 +61,7 @@ const onlyIn: Readonly<Record<string, readonly string[]>> = {
   'lru-cache': ['registry/registry.ts', 'routing/response-cache.ts'],
   '@duckdb/node-api': ['predictions/database.ts'],
   'tar-stream': ['registry/archive.ts'],
+  '@nats-io/transport-node': ['predictions/sinks/nats.ts'],
 };
 
 test('the floor imports nothing but itself', () => {

@@ -8,25 +8,15 @@ import type { Assignment, Experiment } from '../src/core/route.js';
 import type { Tensor } from '../src/core/tensor.js';
 import { Arms } from '../src/observe/arms.js';
 import { countPredictions, predictionBins } from '../src/observe/prediction-bins.js';
+import { experimentOf, oldAndNew } from './experiment-fixture.js';
 
-const experimentOf = (phase: number, more: Partial<Experiment> = {}): Experiment => ({
-  name: 'spring',
-  phase,
-  salt: 'spring',
-  key: [{ source: 'header', name: 'x-user' }],
-  noKey: 'champion',
-  champion: 'old',
-  variants: [
-    { name: 'old', model: 'm', version: '1', weight: 50 },
-    { name: 'new', model: 'm', version: '2', weight: 50 },
-  ],
-  coverage: 1,
-  layer: undefined,
-  holdout: undefined,
-  targeting: [],
-  overrides: { header: '', allowed: [], keys: {} },
-  ...more,
-});
+const inPhase = (phase: number, change: Partial<Experiment> = {}): Experiment =>
+  experimentOf({
+    phase,
+    key: [{ source: 'header', name: 'x-user' }],
+    variants: oldAndNew('m').map((variant) => ({ ...variant, weight: 50 })),
+    ...change,
+  });
 
 const tableOf = (experiment: Experiment) => ({
   routes: { m: { model: 'm', versions: [], champion: '1', labels: {}, experiment } },
@@ -58,7 +48,7 @@ function eventOf(assignment: Partial<Assignment>, more: Partial<InferenceEvent> 
   };
 }
 
-function armsIn(experiment = experimentOf(1), keysMax = 100): Arms {
+function armsIn(experiment = inPhase(1), keysMax = 100): Arms {
   const arms = new Arms({ keysMax });
   arms.publish(tableOf(experiment));
   return arms;
@@ -98,9 +88,9 @@ test('only the present phase is counted, and a new one begins at nothing', () =>
   arms.observe(eventOf({}));
   arms.observe(eventOf({ phase: 2 }));
   arms.observe(eventOf({ experiment: 'autumn' }));
-  arms.publish(tableOf(experimentOf(1)));
+  arms.publish(tableOf(inPhase(1)));
   assert.deepEqual(requestsOf(arms), [0, 1]);
-  arms.publish(tableOf(experimentOf(2)));
+  arms.publish(tableOf(inPhase(2)));
   arms.observe(eventOf({ phase: 1 }));
   assert.deepEqual(requestsOf(arms), [0, 0]);
   arms.observe(eventOf({ phase: 2 }));
@@ -122,7 +112,7 @@ test('whoever was not split is no unit', () => {
 });
 
 test('without any place for a key each request is a unit', () => {
-  const arms = armsIn(experimentOf(1, { key: [], noKey: 'request' }));
+  const arms = armsIn(inPhase(1, { key: [], noKey: 'request' }));
   arms.observe(eventOf({ isSticky: false }));
   assert.deepEqual([...arms.take().keys[0]!.keys], [7]);
 });
@@ -141,7 +131,7 @@ test('of a request that a fallback served the key is a unit of the variant it wa
 test('what is slow is counted from when it is known, and of how many', () => {
   const arms = armsIn();
   arms.observe(eventOf({}, { durationMs: 50 }));
-  arms.publish(tableOf(experimentOf(1, { slowMs: 10 })));
+  arms.publish(tableOf(inPhase(1, { slowMs: 10 })));
   arms.observe(eventOf({}, { durationMs: 50 }));
   arms.observe(eventOf({}, { durationMs: 10 }));
   const [{ requests, timed, slow } = assert.fail()] = arms.take().keys;
@@ -149,7 +139,7 @@ test('what is slow is counted from when it is known, and of how many', () => {
 });
 
 test('keys beyond the room are told as untold, and there is room again after a take', () => {
-  const arms = armsIn(experimentOf(1), 3);
+  const arms = armsIn(inPhase(1), 3);
   for (let key = 0; key < 5; key++) arms.observe(eventOf({ keyHash: key }));
   arms.observe(eventOf({ keyHash: 0 }));
   const first = arms.take();
@@ -159,7 +149,7 @@ test('keys beyond the room are told as untold, and there is room again after a t
 });
 
 test('a thousand keys are all there', () => {
-  const arms = armsIn(experimentOf(1), 1000);
+  const arms = armsIn(inPhase(1), 1000);
   for (let round = 0; round < 2; round++)
     for (let key = 0; key < 1000; key++)
       arms.observe(eventOf({ keyHash: key, assigned: key % 2 === 0 ? 'old' : 'new' }));
@@ -212,7 +202,7 @@ test('only answers of an arm whose predictions count are looked at, and the othe
   const other = { end: (result: unknown) => void told.push(result) };
   const plain = armsIn();
   assert.equal(plain.expose(requestOf({}), other), other);
-  const arms = armsIn(experimentOf(1, { countsPredictions: true }));
+  const arms = armsIn(inPhase(1, { countsPredictions: true }));
   assert.equal(arms.expose(requestOf({ reason: 'override' }), undefined), undefined);
   assert.equal(arms.expose(requestOf({ phase: 2 }), other), other);
   const failure = new GatewayError('INTERNAL', 'no');

@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CallTerms, Parameter } from '../src/core/inference.js';
-import { hashAfter, murmur3, prefixOf, uniform } from '../src/core/murmur3.js';
+import { hashAfter, murmur3, prefixOf, uniform, wordsOf } from '../src/core/murmur3.js';
 import { candidatesOf, choose } from '../src/core/rendezvous.js';
 import type { Condition, Experiment } from '../src/core/route.js';
 import { decide, splitOf } from '../src/routing/assignment.js';
+import { experimentOf } from './experiment-fixture.js';
 
 interface Given {
   readonly headers?: Readonly<Record<string, string>>;
@@ -25,26 +26,8 @@ function termsOf({ headers = {}, parameters = {}, variant = '' }: Given): CallTe
   };
 }
 
-const plain: Experiment = {
-  name: 'spring',
-  phase: 1,
-  salt: 'spring',
-  key: [{ source: 'header', name: 'x-user-id' }],
-  noKey: 'champion',
-  champion: 'old',
-  variants: [
-    { name: 'old', model: 'm', version: '1', weight: 80 },
-    { name: 'new', model: 'm', version: '2', weight: 20 },
-  ],
-  coverage: 1,
-  layer: undefined,
-  holdout: undefined,
-  targeting: [],
-  overrides: { header: '', allowed: [], keys: {} },
-};
-
 const decided = (experiment: Partial<Experiment>, given: Given) =>
-  decide(splitOf('m', { ...plain, ...experiment }), termsOf(given));
+  decide(splitOf('m', experimentOf(experiment)), termsOf(given));
 
 const ofUser = (user: string): Given => ({ headers: { 'x-user-id': user } });
 
@@ -53,7 +36,7 @@ function winners(salt: string, weights: Readonly<Record<string, number>>, count:
     salt,
     Object.entries(weights).map(([name, weight]) => ({ name, weight })),
   );
-  return Array.from({ length: count }, (_, i) => choose(candidates, `user-${i}`)!);
+  return Array.from({ length: count }, (_, i) => choose(candidates, wordsOf(`user-${i}`))!);
 }
 
 const shareOf = (all: readonly string[], name: string) => all.filter((one) => one === name).length / all.length;
@@ -77,7 +60,7 @@ test('the hash is MurmurHash3 x86 32 over UTF-8', () => {
 });
 
 test('a hash goes on after a prefix wherever it is cut', () => {
-  for (const text of ['digits-2026:treatment:user-4711', 'é:日本語:😀', 'aé']) {
+  for (const text of ['digits-2026:treatment:user-4711', 'é:日本語:😀', 'aé', 'key-'.repeat(80), 'é'.repeat(300)]) {
     for (let cut = 0; cut <= text.length; cut++) {
       // Half of a surrogate pair is another text.
       if (!text.slice(0, cut).isWellFormed()) continue;
@@ -109,7 +92,7 @@ test('variants are those of an independent computation', () => {
         salt,
         Object.entries(weights).map(([name, weight]) => ({ name, weight })),
       ),
-      key,
+      wordsOf(key),
     );
   const rows: readonly [string, string, string, string][] = [
     ['user-1', 'control', 'new', 'a'],
@@ -173,7 +156,7 @@ test('a new variant takes keys only for itself, a removed one gives only its own
 
 test('a variant of weight 0 never wins, and of none there is no winner', () => {
   assert.equal(shareOf(winners('s', { a: 1, b: 0 }, 10_000), 'a'), 1);
-  assert.equal(choose(candidatesOf('s', [{ name: 'a', weight: 0 }]), 'k'), undefined);
+  assert.equal(choose(candidatesOf('s', [{ name: 'a', weight: 0 }]), wordsOf('k')), undefined);
 });
 
 test('raising the coverage neither un-enrols a key nor changes its variant', () => {
@@ -238,7 +221,7 @@ test('a holdout of one name keeps the same keys out of every experiment', () => 
 });
 
 test('targeting narrows who may win and keeps everybody else where they were', () => {
-  const variants = [...plain.variants, { name: 'third', model: 'm', version: '3', weight: 50 }];
+  const variants = [...experimentOf().variants, { name: 'third', model: 'm', version: '3', weight: 50 }];
   const se: Condition = { place: { source: 'header', name: 'x-country' }, is: 'in', values: ['SE', 'NO'], bound: 0 };
   const adult: Condition = { place: { source: 'param', name: 'age' }, is: '>=', values: [], bound: 18 };
   const targeting = [{ conditions: [se, adult], variants: ['old', 'new'] }];

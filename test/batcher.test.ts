@@ -3,27 +3,13 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import type { GatewayError } from '../src/core/errors.js';
 import { Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
-import type { BatchPolicy, Version } from '../src/core/model.js';
+import type { Version } from '../src/core/model.js';
 import { Batcher, type BatcherOptions, type Entry, type LaneKind, waitUs } from '../src/engine/batcher.js';
 import { Cores, type Rank } from '../src/engine/cores.js';
+import { batchPolicy } from './batch-fixture.js';
 
 const timing = { queueMs: 0, inputMs: 0, inferMs: 0, outputMs: 0, batchRows: 0 };
 const reply: InferenceReply = { version: { model: 'm', version: '1' }, outputs: [], timing };
-
-function policy(change: Partial<BatchPolicy> = {}): BatchPolicy {
-  const queue = { sizeMax: 1000, timeoutMs: 0, timeoutAction: 'REJECT' as const, allowTimeoutOverride: true };
-  return {
-    rowsMax: 8,
-    isContract: false,
-    preferredRows: [],
-    delayUs: 0,
-    queue,
-    priorityLevels: 0,
-    defaultPriority: 0,
-    levels: {},
-    ...change,
-  };
-}
 
 function request(change: Partial<InferenceRequest> = {}): InferenceRequest {
   return {
@@ -49,7 +35,7 @@ function bench(change: Partial<BatcherOptions> = {}) {
   const runs: { batch: readonly Entry[]; lane: LaneKind; finish: () => void }[] = [];
   const clock = { at: 0 };
   const batcher = new Batcher({
-    policy: policy(),
+    policy: batchPolicy(),
     rank: 'primary',
     cores: new Cores(1),
     threads: 1,
@@ -161,7 +147,7 @@ test('short runs happen inline, longer ones on a thread', async () => {
 
 test('a full queue answers RESOURCE_EXHAUSTED at once and says when to come back', async () => {
   const queue = { sizeMax: 2, timeoutMs: 0, timeoutAction: 'REJECT' as const, allowTimeoutOverride: true };
-  const { batcher } = bench({ policy: policy({ queue }) });
+  const { batcher } = bench({ policy: batchPolicy({ queue }) });
   void batcher.infer(request(), '');
   void batcher.infer(request(), '');
   await assert.rejects(batcher.infer(request(), ''), (error: GatewayError) => {
@@ -177,7 +163,7 @@ test('the queue timeout fires on a timer while every lane is busy', async () => 
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
     const queue = { sizeMax: 10, timeoutMs: 50, timeoutAction: 'REJECT' as const, allowTimeoutOverride: true };
-    const { batcher, runs, clock } = bench({ policy: policy({ queue }) });
+    const { batcher, runs, clock } = bench({ policy: batchPolicy({ queue }) });
     void batcher.infer(request(), '');
     await turn();
     const late = codeOf(batcher.infer(request(), ''));
@@ -196,7 +182,7 @@ test('a request may shorten its queue timeout, never lengthen it', async () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
     const queue = { sizeMax: 10, timeoutMs: 50, timeoutAction: 'REJECT' as const, allowTimeoutOverride: true };
-    const { batcher, clock } = bench({ policy: policy({ queue }) });
+    const { batcher, clock } = bench({ policy: batchPolicy({ queue }) });
     void batcher.infer(request(), '');
     await turn();
     const short = codeOf(batcher.infer(request({ timeoutMs: 10 }), ''));
@@ -218,7 +204,7 @@ test('timeout action DELAY moves a request behind the others instead of refusing
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
     const queue = { sizeMax: 10, timeoutMs: 50, timeoutAction: 'DELAY' as const, allowTimeoutOverride: true };
-    const { batcher, runs, clock } = bench({ policy: policy({ queue, rowsMax: 1 }) });
+    const { batcher, runs, clock } = bench({ policy: batchPolicy({ queue, rowsMax: 1 }) });
     void batcher.infer(request({ id: 'running' }), '');
     await turn();
     void batcher.infer(request({ id: 'old' }), '');
@@ -283,7 +269,7 @@ test('a request whose deadline has passed or whose caller has gone is never queu
 });
 
 test('a higher priority goes first, and waiting long enough makes up for it', async () => {
-  const change = policy({ priorityLevels: 3, defaultPriority: 2, rowsMax: 1 });
+  const change = batchPolicy({ priorityLevels: 3, defaultPriority: 2, rowsMax: 1 });
   const { batcher, runs, clock } = bench({ policy: change });
   void batcher.infer(request({ id: 'running' }), '');
   await turn();
@@ -371,7 +357,7 @@ test('waiting is a number: nothing by default, the rest of the delay otherwise, 
 });
 
 test('a delay holds the batch back until it is full', async () => {
-  const { batcher, runs } = bench({ policy: policy({ delayUs: 500 }) });
+  const { batcher, runs } = bench({ policy: batchPolicy({ delayUs: 500 }) });
   for (let i = 0; i < 7; i++) void batcher.infer(request(), '');
   await turn();
   assert.equal(runs.length, 0);
@@ -384,7 +370,7 @@ test('a delay holds the batch back until it is full', async () => {
 });
 
 test('a batch takes the largest preferred size that the queue fills', async () => {
-  const { batcher, runs } = bench({ policy: policy({ preferredRows: [2, 4] }) });
+  const { batcher, runs } = bench({ policy: batchPolicy({ preferredRows: [2, 4] }) });
   for (let i = 0; i < 5; i++) void batcher.infer(request(), '');
   await turn();
   runs[0]!.finish();

@@ -138,8 +138,8 @@ test('a file that does not fit the model is one line with file, line and tensor'
     ['a.csv', '1,2,3\n1,2\n', /line 2: expected 3 columns for input 'x' of shape \[-1,3\], got 2$/],
     ['a.csv', '1,2,x\n', /line 1: expected a number as element 2 of input 'x', got "x"$/],
     ['a.csv', '"1,2\n', /line 1: expected quotes around a whole cell$/],
-    ['a.parquet', '', /captured prediction log comes with the prediction log and is not available yet$/],
-    ['a.jsonl', '{"captureData":{}}\n', /captured prediction log is not available yet/],
+    ['a.parquet', '', /prediction log of a running gateway is read by --input log$/],
+    ['a.jsonl', '{"captureData":{}}\n', /expected a V2 request, this is a captured one of another server/],
   ];
   for (const [name, text, message] of cases) {
     const file = join(folder, name);

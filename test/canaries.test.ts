@@ -7,7 +7,8 @@ import { loadConfig } from '../src/config/load.js';
 import { ArmsSeen } from '../src/control/arms-seen.js';
 import { Canaries } from '../src/control/canaries.js';
 import { CanaryBook } from '../src/control/canary-book.js';
-import { Experiments } from '../src/control/experiments.js';
+import { type ExperimentAnswer, Experiments } from '../src/control/experiments.js';
+import { mismatchEvent } from '../src/control/mismatch-event.js';
 import { RouteChanges } from '../src/control/route-changes.js';
 import { Routes } from '../src/control/routes.js';
 import { armLatencyBoundsMs, latencyBucketOf } from '../src/core/arm-counts.js';
@@ -15,6 +16,7 @@ import { GatewayError } from '../src/core/errors.js';
 import { emptyTable, type RouteTable } from '../src/core/route.js';
 import type { Log } from '../src/log.js';
 import { rolledBack } from '../src/monitor/canary.js';
+import { type Moments, momentsOfCounts } from '../src/monitor/moments.js';
 import { StateFolder } from '../src/registry/store/state.js';
 import { freshDirectory } from './system/server.js';
 
@@ -65,6 +67,8 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
     promoteFails: '',
     auditFails: false,
     rollbacks: 0,
+    /** By version. */
+    estimates: {} as Record<string, Moments>,
   };
   const silent = () => {};
   const log = { info: silent, warn: silent, error: silent, debug: silent } as unknown as Log;
@@ -92,6 +96,7 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
       if (world.promoteFails !== '') throw new GatewayError('FAILED_PRECONDITION', world.promoteFails);
       world.promoted.push(version);
     };
+    const estimateOf = ({ version }: { readonly version: string }) => world.estimates[version];
     const canaries = new Canaries({
       book,
       log,
@@ -101,8 +106,10 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
       publish,
       promote,
       onRollback: () => world.rollbacks++,
+      estimateOf,
     });
-    const experiments = new Experiments({ seen, routes });
+    const mismatches: ExperimentAnswer[] = [];
+    const experiments = new Experiments({ seen, routes, estimateOf, onMismatch: (answer) => mismatches.push(answer) });
     const slowMs = (model: string, name: string) => book.runOf(model)?.state.slowMs ?? experiments.slowMs(name);
     parts.routes = await Routes.open(state, { changes, canaries, book, seen, slowMs });
     await publish();
@@ -129,7 +136,7 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
       world.nowMs += ms;
       if (canaries.isDue()) await canaries.look();
     };
-    return { book, canaries, changes, experiments, experiment, weights, see, lookAfter, publish };
+    return { book, canaries, changes, experiments, experiment, mismatches, weights, see, lookAfter, publish };
   };
   const entries = async (action: string) =>
     (await audit.tail(100)).map(({ entry }) => entry).filter((entry) => entry.action === action);
@@ -288,24 +295,56 @@ test('what slow means is found once, sent without a new phase, and kept by the c
   assert.equal((await again()).experiment().slowMs, found!.slowMs);
 });
 
-test('arms of the wrong size withhold the read-out, and the advice says so', async (context) => {
-  const { experiments, see } = await roomIn(context, routesText('', 'version: "2"', 90));
+test('an estimate without labels is a guardrail: a candidate that is probably less right goes back', async (context) => {
+  const guardrail = 'guardrails: [{ metric: cbpe_accuracy, margin: 0.02 }]';
+  const steps = `steps: [50, 100], min_duration: 0s, max_duration: 60s, min_samples: 60, ${guardrail}`;
+  const { world, book, experiments, see, lookAfter } = await roomIn(context, routesText(steps));
+  see('old', 900);
+  see('new', 900);
+  await lookAfter(1000);
+  assert.equal(book.runOf('m')!.state.status, 'running', 'nobody can tell yet');
+  world.estimates = { 1: momentsOfCounts(1800, 2000), 2: momentsOfCounts(1790, 2000) };
+  assert.equal(experiments.answer('m').comparisons[0]!.mean, 0.895);
+  world.estimates[2] = momentsOfCounts(1400, 2000);
+  await lookAfter(1000);
+  const { status, reason } = book.runOf('m')!.state;
+  assert.equal(status, 'rolled_back');
+  assert.match(reason, /cbpe_accuracy/);
+});
+
+test('arms of the wrong size withhold the read-out, the advice says so, and so does one event', async (context) => {
+  const { experiments, see, mismatches } = await roomIn(context, routesText('', 'version: "2"', 90));
   see('old', 900);
   see('new', 300);
   const answer = experiments.answer('m');
   assert.deepEqual([answer.srm.is_mismatch, answer.variants, answer.comparisons], [true, [], []]);
   assert.match(answer.advice, /^Results are withheld/);
+  assert.deepEqual(mismatches.map(mismatchEvent), [
+    [
+      'io.sluice.experiment.srm',
+      'm',
+      {
+        ...{ model: 'm', experiment: 'm', phase: answer.phase, since: answer.since },
+        ...{ srm: answer.srm, exposure: answer.exposure, dedup_key: `srm:m:${answer.phase}` },
+      },
+    ],
+  ]);
   see('new', 900, { from: 300 });
   assert.equal(experiments.answer('m').srm.is_mismatch, true, 'the smallest p of the phase counts');
+  assert.equal(mismatches.length, 1, 'said once for each phase');
   assert.throws(() => experiments.answer('n'), /there is no experiment 'n': there are m/);
 });
 
 test('a worse variant is advised against, an undecided one goes on', async (context) => {
   const { experiments, see } = await roomIn(context, routesText('', 'version: "2"', 90));
-  assert.match(experiments.answer('m').advice, /^Go on with 'new': error_rate, slow_share not decided yet/);
+  const undecided = /^Keep going with 'new': not decided yet is error_rate \(margin 0\.005, 0 units .*\); slow_share/;
+  assert.match(experiments.answer('m').advice, undecided);
   see('old', 900, { faults: 20 });
   see('new', 900, { faults: 400 });
-  assert.match(experiments.answer('m').advice, /^Stop 'new': error_rate worse than allowed/);
+  assert.match(
+    experiments.answer('m').advice,
+    /^Stop 'new': worse than allowed in error_rate \+0\.42\d? \(\+0\.\d+ to \+0\.\d+, margin 0\.005\)/,
+  );
 });
 
 test('a change by hand wins until the file says something else of that route, and can be taken back', async (context) => {

@@ -3,14 +3,16 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { driftText } from '../src/cli/drift.js';
 import { loadConfig } from '../src/config/load.js';
 import type { DriftEvent } from '../src/control/drift-events.js';
 import { DriftRoom } from '../src/control/drift-room.js';
+import type { JudgedSignals } from '../src/control/judged-signals.js';
 import type { ClosedSketch } from '../src/core/closed-sketch.js';
 import type { VersionSpec } from '../src/core/model.js';
 import type { Log } from '../src/log.js';
 import { buildProfile } from '../src/monitor/profile-build.js';
-import { parseProfile } from '../src/monitor/profile-document.js';
+import { parseProfile, type ReferenceProfile } from '../src/monitor/profile-document.js';
 import { Sketch } from '../src/monitor/sketch.js';
 import { SketchLayout } from '../src/monitor/sketch-layout.js';
 
@@ -52,6 +54,7 @@ function opened(context: TestContext, { redact = [], path }: Setting = {}) {
   const { config } = loadConfig({ flags: {}, env: {}, file: undefined } as never);
   const clock = { ms: 60_000_000 };
   const events: DriftEvent[] = [];
+  const looks: JudgedSignals[] = [];
   const lines: string[] = [];
   const say = (event: string) => void lines.push(event);
   const log = { debug: say, info: say, warn: say, error: say } as unknown as Log;
@@ -62,6 +65,7 @@ function opened(context: TestContext, { redact = [], path }: Setting = {}) {
     epochMs: () => 1.7e12 + clock.ms,
     now: () => clock.ms,
     onChange: (event) => events.push(event),
+    onJudged: (judged) => looks.push(judged),
   })!;
   const pass = (ms: number) => {
     clock.ms += ms;
@@ -87,15 +91,23 @@ function opened(context: TestContext, { redact = [], path }: Setting = {}) {
     room.take('1.1', [minute(first)]);
     pass(60_000);
   };
-  return { room, folder, clock, events, lines, pass, minute, judged };
+  /** A window as ever, with more that `add` counts. */
+  const take = (add: (sketch: Sketch) => void) => {
+    const part = minute(asEver);
+    const layout = new SketchLayout(parseProfile(readFileSync(join(folder, 'profiles', profileName), 'utf8')));
+    add(new Sketch(layout, part.buffer));
+    room.take('1.1', [part]);
+    pass(60_000);
+  };
+  return { room, folder, clock, events, looks, lines, pass, minute, judged, take };
 }
 
 const profileName = `fraud@7-${sha256.slice(0, 12)}.json`;
 
-function withProfile(context: TestContext): string {
+function withProfile(context: TestContext, more: Partial<ReferenceProfile> = {}): string {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-drift-'));
   context.after(() => rmSync(directory, { recursive: true, force: true }));
-  writeFileSync(join(directory, 'profile.json'), JSON.stringify(profile));
+  writeFileSync(join(directory, 'profile.json'), JSON.stringify({ ...profile, ...more }));
   return directory;
 }
 
@@ -141,6 +153,74 @@ test('values that are missing raise an event of their own', (context) => {
     [['a', 'missing']],
   );
   room.close();
+});
+
+test('every judged window says what it found, drifted or not, so that a policy can count windows', (context) => {
+  const { room, looks, judged } = opened(context);
+  room.learn(specIn(withProfile(context)));
+  for (const first of [asEver, shifted, shifted, shifted, asEver, asEver, asEver]) judged(first);
+  const shares = looks.map(({ signals }) => Math.round(100 * signals.driftShare!));
+  assert.deepEqual(shares, [0, 0, 33, 33, 33, 33, 0]);
+  const { version, artifact_sha256, features, query } = looks[2]!.facts as Record<string, unknown>;
+  assert.deepEqual([looks[2]!.model, version, artifact_sha256], ['fraud', '7', sha256]);
+  assert.deepEqual(
+    (features as { feature: string; state: string }[]).map(({ feature, state }) => [feature, state]),
+    [['a', 'alert']],
+  );
+  assert.match(String(query), /^SELECT \* FROM predictions WHERE model = 'fraud' AND version = '7'/);
+  assert.ok(looks.every(({ signals }) => signals.cbpe === undefined));
+  room.close();
+});
+
+test('scores that are less sure than those of the reference lower the estimate, which alerts as an estimate', (context) => {
+  const { room, events, looks, lines, folder, take } = opened(context);
+  const chunks = [0.89, 0.91, 0.9, 0.9, 0.92, 0.88, 0.9, 0.9, 0.91, 0.89];
+  const more = { calibration: { x: [0, 1], y: [0, 1] }, performance: { accuracy: 0.9, n: 1000, chunks } };
+  const semantics = { task: 'binary', score: undefined, threshold: 0.5 };
+  room.learn({ ...specIn(withProfile(context, more)), semantics } as VersionSpec);
+  /** 600 rows, half of either class, of which each is right with the chance `sure`. */
+  const scored = (sure: number) =>
+    take((sketch) => {
+      for (let i = 0; i < 600; i++) sketch.addExpected(i % 2 === 0 ? sure : 1 - sure, i % 2 === 0);
+    });
+  scored(0.9);
+  const { report } = room.document('fraud', '7', 'judged').versions[0]!;
+  assert.deepEqual([report!.estimate!.n, report!.estimate!.fired], [600, false]);
+  assert.ok(Math.abs(report!.estimate!.accuracy! - 0.9) < 1e-9);
+  assert.match(report!.estimate!.assumption, /not a change of the relation/);
+  scored(0.7);
+  assert.equal(events.length, 0);
+  scored(0.7);
+  assert.deepEqual(
+    events.map(({ type, data }) => [type, data.is_estimate, data.dedup_key]),
+    [['io.sluice.quality.degraded', true, 'estimate:fraud@7']],
+  );
+  assert.ok(lines.includes('quality.estimate.degraded'));
+  assert.deepEqual(
+    looks.map(({ signals }) => signals.cbpe),
+    ['ok', 'ok', 'alert'],
+  );
+  const gauges = new Map(room.families().map(({ name, series }) => [name, series]));
+  const valuesOf = (name: string) =>
+    gauges.get(name)!.map(({ labels, ...rest }) => [labels.metric, (rest as unknown as { value: number }).value]);
+  assert.deepEqual(valuesOf('sluice_quality_estimate_degraded'), [[undefined, 1]]);
+  const accuracy = valuesOf('sluice_quality_estimate').find(([metric]) => metric === 'accuracy')![1] as number;
+  assert.ok(Math.abs(accuracy - 0.7) < 1e-9);
+  const text = driftText(room.document('fraud', undefined, 'judged'));
+  assert.match(text, /^ESTIMATE of 600 rows: accuracy 0\.7, precision .*; LOW in two windows in a row$/m);
+  assert.match(text, /^estimated without labels, .*not a change of the relation between inputs and labels$/m);
+  for (let i = 0; i < 3; i++) scored(0.9);
+  assert.equal(events.at(-1)!.type, 'io.sluice.quality.recovered');
+  scored(0.7);
+  room.close();
+  context.mock.timers.reset();
+  const again = opened(context, { path: folder });
+  again.room.learn({ ...specIn(withProfile(context, more)), semantics } as VersionSpec);
+  again.take((sketch) => {
+    for (let i = 0; i < 600; i++) sketch.addExpected(0.5, true);
+  });
+  assert.equal(again.events.length, 1, 'a restart keeps the window before');
+  again.room.close();
 });
 
 test('gauges show the last window', (context) => {

@@ -166,6 +166,29 @@ const xProfile = profileOf({ columns: [{ name: 'x', values: reference }] });
 const xWatched = watchedOf([feature('x', 'in', 0)]);
 const row = (value: number) => [tensor('in', 'FP32', [1, 1], numbers(value))];
 
+test('scores become expected outcomes by the calibration of the profile, of two classes and of several', (context) => {
+  const calibration = { x: [0, 1], y: [0, 0.8] };
+  const profile = profileOf({ columns: [{ name: 'a', values: reference }], calibration });
+  const sums = (task: 'binary' | 'multiclass' | 'regression') => {
+    const semantics = { task, score: { output: 'p', column: 1 }, threshold: 0.5 };
+    const { reports, send, pass } = opened(context, watchedOf([feature('a', 'a', 0)], { semantics }), profile);
+    send([tensor('a', 'FP32', [1, 1], numbers(5))], { score: 0.75 });
+    send([tensor('a', 'FP32', [2, 1], numbers(5, 6))], {
+      outputs: [tensor('p', 'FP32', [2, 2], numbers(0.75, 0.25, NaN, NaN))],
+    });
+    pass(2);
+    return Object.values(sketchFrom(new SketchLayout(profile), reports[0]!.at(-1)!.buffer).expected()!);
+  };
+  const near = (got: readonly number[], expected: readonly number[]) =>
+    assert.ok(
+      got.every((sum, i) => Math.abs(sum - expected[i]!) < 1e-9),
+      String(got),
+    );
+  near(sums('binary'), [0.6, 0.4, 0.2, 0.8]);
+  near(sums('multiclass'), [0.8, 1.2, 0, 0]);
+  near(sums('regression'), [0, 0, 0, 0]);
+});
+
 test('of a tensor that was cut only the whole rows count, and of failed requests nothing', (context) => {
   const { reports, send, pass } = opened(context, xWatched, xProfile);
   send([{ ...tensor('in', 'FP32', [4, 2], numbers(1, 0, 2, 0, 3)), length: 8 }]);

@@ -312,15 +312,15 @@ test('each check fires on its own fault, after two windows, a constant at once',
   assert.equal(qualityOf(stuck, 1).get('amount constant')!.isFired, true);
 });
 
-test('a feature that is nearly always 0 may be 0 for a whole window, one that often is not may not', () => {
-  const isConstant = (others: number) => {
+test('constant is what has one value now and had several once, over enough rows, whatever the chances', () => {
+  const isConstant = (others: number, n = 500) => {
     const values = Array.from({ length: 2000 }, (_, i) => (i < others ? i : 0));
     const counts = {
-      n: 600,
+      n,
       missing: 0,
       invalid: 0,
       counts: [],
-      zeros: 600,
+      zeros: n,
       mean: 0,
       m2: 0,
       min: 0,
@@ -330,7 +330,7 @@ test('a feature that is nearly always 0 may be 0 for a whole window, one that of
     const { results } = decideQuality([{ name: 'x', profile: numericProfile(values), counts }]);
     return results.find(({ check }) => check === 'constant')!.isFired;
   };
-  assert.deepEqual([isConstant(5), isConstant(20), isConstant(200)], [false, false, true]);
+  assert.deepEqual([isConstant(5), isConstant(200), isConstant(1), isConstant(5, 499)], [true, true, false, false]);
 });
 
 test('few rows decide nothing about quality', () => {

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext, test } from 'node:test';
+import { sessionPolicy } from '../bench/suite/session-policy.js';
 import { openSession } from '../src/engine/session.js';
 import { checkExternalData } from '../src/registry/external-data.js';
 import { readOnnx } from '../src/registry/onnx.js';
-import { sessionPolicy } from './admission-child.js';
 import { externalWeight } from './fixtures.js';
 import {
   bytesField,

@@ -8,26 +8,13 @@ import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { GatewayError, invalid } from '../src/core/errors.js';
 import type { DataPlane, InferenceReply, InferenceRequest, Refusal } from '../src/core/inference.js';
-import type { BatchPolicy, ModelConfig, Signature, Version } from '../src/core/model.js';
+import type { ModelConfig, Signature, Version } from '../src/core/model.js';
 import type { RelayCall } from '../src/core/relay.js';
 import { bytesOf, type DataType, type Tensor, type TensorSpec, type TypedArray } from '../src/core/tensor.js';
 import type { GrpcOptions } from '../src/grpc/options.js';
 import { type GrpcDoor, listenGrpc } from '../src/grpc/server.js';
-
-const queue = { sizeMax: 100, timeoutMs: 0, timeoutAction: 'REJECT', allowTimeoutOverride: true } as const;
-
-function batchOf(rowsMax: number, isContract: boolean): BatchPolicy {
-  return {
-    rowsMax,
-    isContract,
-    preferredRows: [],
-    delayUs: 0,
-    queue,
-    priorityLevels: 0,
-    defaultPriority: 0,
-    levels: {},
-  };
-}
+import { batchPolicy } from './batch-fixture.js';
+import { carriedTypes } from './fixtures.js';
 
 function spec(name: string, datatype: DataType, shape: number[]): TensorSpec {
   return { name, datatype, shape };
@@ -47,7 +34,7 @@ export function versionOf(
   return {
     id,
     signature,
-    batch: batchOf(options.rowsMax ?? 0, options.isContract ?? false),
+    batch: batchPolicy({ rowsMax: options.rowsMax ?? 0, isContract: options.isContract ?? false }),
     config: { ...config, name: model, max_batch_size: options.rowsMax ?? 0 },
     labels: options.labels ?? {},
     infer: async (request): Promise<InferenceReply> => {
@@ -96,22 +83,6 @@ function simple(version: string, isContract: boolean): Version {
   return versionOf('simple', version, signature, { rowsMax: 8, isContract, compute });
 }
 
-export const datatypes: readonly DataType[] = [
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'FP32',
-  'FP64',
-  'BYTES',
-];
-
 function echo(model: string, datatype: DataType, shape: number[]): Version {
   const signature = { inputs: [spec('IN', datatype, shape)], outputs: [spec('OUT', datatype, shape)] };
   return versionOf(model, '1', signature, { compute: ({ inputs }) => [{ ...inputs[0]!, name: 'OUT' }] });
@@ -134,7 +105,7 @@ export class FakePlane implements DataPlane {
     this.#add(simple('1', false), simple('2', false));
     const contract = simple('1', true);
     this.#add({ ...contract, id: { model: 'contract', version: '1' } });
-    for (const datatype of datatypes) this.#add(echo(`echo_${datatype}`, datatype, [-1]));
+    for (const datatype of carriedTypes) this.#add(echo(`echo_${datatype}`, datatype, [-1]));
     this.#add(echo('matrix', 'FP32', [-1, -1]), echo('scalar', 'FP32', []));
     const scores = { inputs: [spec('IN', 'FP32', [-1, 4])], outputs: [spec('OUT', 'FP32', [-1, 4])] };
     this.#add(
@@ -203,9 +174,9 @@ export class FakePlane implements DataPlane {
     while (this.held.length < count) await this.#change();
   }
 
-  /** Resolves when `count` held requests have been cancelled. */
+  /** Resolves when `count` of the requests that are held have been cancelled. */
   async untilCancelled(count: number): Promise<void> {
-    while (this.cancelled < count) await this.#change();
+    while (this.held.filter(({ request }) => request.cancellation.isCancelled).length < count) await this.#change();
   }
 
   #change(): Promise<void> {

@@ -1,7 +1,7 @@
 /** The watch after a swap: what is compared with what, over processes that come and go, and what follows. Time is given. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { GuardWatch, type Swap } from '../src/control/guard-watch.js';
+import { GuardWatch, type KeptWatches, type Swap } from '../src/control/guard-watch.js';
 import { TrafficHistory } from '../src/control/traffic-history.js';
 import type { Family, Series } from '../src/core/series.js';
 import type { GuardVerdict } from '../src/monitor/guard.js';
@@ -15,17 +15,27 @@ function told(counts: Readonly<Record<string, readonly [requests: number, faults
   return [{ name: 'sluice_requests_total', help: '', type: 'counter', series }];
 }
 
-function watchOf(watchMs = 60_000) {
+/** @param disk what one life of control keeps for the next */
+function watchOf(watchMs = 60_000, disk: { kept: KeptWatches; writes: number; atMs: number } = emptyDisk()) {
   const clock = { ms: 0 };
+  const startedAt = disk.atMs;
   const backs: { swap: Swap; verdict: GuardVerdict }[] = [];
   const watch = new GuardWatch({
     watchMs,
     putBack: async (swap, verdict) => void backs.push({ swap, verdict }),
+    remember: async (kept) => {
+      disk.kept = JSON.parse(JSON.stringify(kept));
+      disk.writes++;
+    },
+    remembered: disk.kept,
     report: () => {},
     now: () => clock.ms,
+    epochNow: () => startedAt + clock.ms,
   });
-  return { watch, backs, clock };
+  return { watch, backs, clock, disk };
 }
+
+const emptyDisk = () => ({ kept: {}, writes: 0, atMs: 1_000_000 });
 
 const swap = { model: 'm', version: '2', previous: '1' };
 
@@ -104,12 +114,77 @@ test('what cannot be put back is reported', async () => {
       throw new Error('the disk is full');
     },
     report: (what, error) => void reported.push(`${what}: ${(error as Error).message}`),
+    remember: async () => {
+      throw new Error('the disk is full');
+    },
+    remembered: {},
     now: () => 0,
+    epochNow: () => 0,
   });
   watch.swapped(swap);
   watch.blamed({ model: 'm', version: '2' }, 'crashed');
   await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual(reported, ['put m@2 back: the disk is full']);
+  assert.deepEqual(reported, ['put m@2 back: the disk is full', 'keep which versions are watched: the disk is full']);
+});
+
+test('a restart takes the rest of a watch up, against what the one before answered before the restart', async () => {
+  const first = watchOf();
+  first.watch.put('a', told({ 1: [500, 0] }));
+  first.watch.swapped(swap);
+  first.watch.put('a', told({ 1: [500, 0], 2: [40, 40] }));
+  await first.watch.saved();
+  first.disk.atMs += 20_000;
+  const second = watchOf(60_000, first.disk);
+  second.watch.answers('m', '2');
+  second.clock.ms = 39_000;
+  second.watch.put('b', told({ 2: [60, 60] }));
+  const { verdict } = second.backs[0]!;
+  assert.deepEqual([verdict.numbers.requests, verdict.numbers.reference_requests], [60, 500]);
+  await second.watch.saved();
+  assert.deepEqual(second.disk.kept, {}, 'it is put back once');
+});
+
+test('a restart takes nothing up when the time is over, another version answers, or the guard was switched off', async () => {
+  for (const [elapsedMs, answering, watchMs] of [
+    [60_001, '2', 60_000],
+    [1000, '3', 60_000],
+    [1000, '2', 0],
+  ] as const) {
+    const { watch: before, disk } = watchOf();
+    before.swapped(swap);
+    await before.saved();
+    disk.atMs += elapsedMs;
+    const { watch, backs } = watchOf(watchMs, disk);
+    watch.answers('m', answering);
+    watch.blamed({ model: 'm', version: '2' }, 'crashed');
+    assert.deepEqual(backs, [], `${elapsedMs} ms, ${answering}, ${watchMs}`);
+  }
+});
+
+test('a clock that was set back over a restart makes a watch as long as a new one, not longer', async () => {
+  const { watch: before, disk } = watchOf();
+  before.swapped(swap);
+  await before.saved();
+  for (const [atMs, isBack] of [
+    [60_000, true],
+    [60_001, false],
+  ] as const) {
+    const { watch, backs, clock } = watchOf(60_000, { ...disk, atMs: disk.atMs - 3_600_000 });
+    clock.ms = atMs;
+    watch.blamed({ model: 'm', version: '2' }, 'crashed');
+    assert.equal(backs.length > 0, isBack);
+  }
+});
+
+test('a version that is opened anew goes on being watched, and many swaps at once are two writes', async () => {
+  const { watch, backs, disk } = watchOf();
+  for (let number = 0; number < 1000; number++) watch.swapped({ ...swap, model: `m${number}` });
+  await watch.saved();
+  assert.equal(Object.keys(disk.kept).length, 1000);
+  assert.ok(disk.writes <= 2, String(disk.writes));
+  watch.answers('m7', '2');
+  watch.blamed({ model: 'm7', version: '2' }, 'hung');
+  assert.equal(backs.length, 1);
 });
 
 test('the last minute is all there was while control is younger, and begins again when a version was closed', () => {

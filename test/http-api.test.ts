@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import zlib from 'node:zlib';
-import { createApi } from '../src/http/api.js';
+import { createApi, dataTable } from '../src/http/api.js';
 import { type Door, type Engine, listenHttp } from '../src/http/transport.js';
 import { loadUws } from '../src/http/uws-build.js';
 import { createTestPlane, type TestPlane, testApiOptions, testHttpOptions } from './http-plane.js';
@@ -667,6 +667,21 @@ onEach('documents describe the server and its models', async ({ port }) => {
   const page = await call(port, { path: '/v2/docs' });
   assert.match(page.headers.get('content-type')!, /^text\/html/);
   assert.match(page.body.toString(), /models\/dense\/openapi\.json/);
+});
+
+onEach('the document lists what the table has, and nothing else', async ({ port }) => {
+  const { paths } = json(await call(port, { path: '/openapi.json' })) as {
+    paths: Record<string, Record<string, unknown>>;
+  };
+  const listed = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  // Version and label stand in the document for inference only; `{any}` is the repository's name, which nobody needs.
+  const written = dataTable
+    .map(([method, pattern]) => `${method} ${pattern.replace('{mv}', '/v2/models/{m}').replace('{m}', '{model}')}`)
+    .filter((row) => !row.includes('{any}') && row !== 'GET /v2/');
+  const others = ['versions/{version}', 'labels/{label}'].map((which) => `POST /v2/models/{model}/${which}/infer`);
+  assert.deepEqual(listed.sort(), [...written, ...others].sort());
 });
 
 for (const engine of engines) {

@@ -4,15 +4,16 @@
  */
 import { GatewayError } from '../src/core/errors.js';
 import type { DataPlane, Infer, InferenceRequest, Refusal, Selector, ServerState } from '../src/core/inference.js';
-import type { BatchPolicy, ModelConfig, Version } from '../src/core/model.js';
+import type { ModelConfig, Version } from '../src/core/model.js';
 import type { RelayCall } from '../src/core/relay.js';
 import { createRequestIds } from '../src/core/request-id.js';
 import type { DataType, Tensor, TensorSpec } from '../src/core/tensor.js';
 import type { ApiOptions } from '../src/http/api.js';
 import type { HttpOptions } from '../src/http/transport.js';
+import { batchPolicy } from './batch-fixture.js';
+import { carriedTypes } from './fixtures.js';
 
 const noTiming = { queueMs: 0.25, inputMs: 0, inferMs: 0.5, outputMs: 0, batchRows: 1 };
-const queue = { sizeMax: 1, timeoutMs: 0, timeoutAction: 'REJECT', allowTimeoutOverride: true } as const;
 
 interface ModelFacts {
   readonly name: string;
@@ -22,22 +23,6 @@ interface ModelFacts {
   readonly rowsMax: number;
   readonly run: (inputs: readonly Tensor[]) => Tensor[];
 }
-
-const echoTypes: readonly DataType[] = [
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'FP32',
-  'FP64',
-  'BYTES',
-];
 
 function spec(name: string, datatype: DataType, shape: readonly number[]): TensorSpec {
   return { name, datatype, shape };
@@ -89,7 +74,7 @@ function dense(): ModelFacts {
 }
 
 const catalogue: readonly ModelFacts[] = [
-  ...echoTypes.map((datatype) => echo(`echo_${datatype}`, datatype, [-1], 0)),
+  ...carriedTypes.map((datatype) => echo(`echo_${datatype}`, datatype, [-1], 0)),
   echo('raw_bytes', 'BYTES', [1], 0),
   echo('rows', 'FP32', [-1, 16], 4),
   echo('scalar', 'FP32', [], 0),
@@ -194,16 +179,7 @@ export function createTestPlane(): TestPlane {
 
 function versionOf({ name, version = '1', inputs, outputs, rowsMax, run }: ModelFacts): Version {
   const id = { model: name, version };
-  const batch: BatchPolicy = {
-    rowsMax,
-    isContract: rowsMax > 0,
-    preferredRows: [],
-    delayUs: 0,
-    queue,
-    priorityLevels: 0,
-    defaultPriority: 0,
-    levels: {},
-  };
+  const batch = batchPolicy({ rowsMax, isContract: rowsMax > 0 });
   const infer: Infer = (request) => {
     if (name === 'hang') {
       return new Promise((_, reject) => {

@@ -197,9 +197,12 @@ test('an estimate below three σ of the reference chunks is a hit, with enough r
 });
 
 test('every estimate without labels states what it cannot see', () => {
-  const document = estimateDocument({ tp: 300, fp: 100, fn: 50, tn: 150 }, [0.8, 0.82], quiet);
+  const document = estimateDocument({ tp: 300, fp: 100, fn: 50, tn: 150 }, [0.8, 0.82], { ...quiet, isBinary: true });
   assert.deepEqual([document.n, document.accuracy, document.precision, document.fired], [600, 0.75, 0.75, false]);
   assert.ok(Math.abs(document.accuracy_bound! - 0.78) < 1e-12);
   assert.match(document.assumption, /not a change of the relation between inputs and labels/);
-  assert.equal(estimateDocument({ tp: 0, fp: 0, fn: 0, tn: 0 }, [], quiet).accuracy, null);
+  const none = { tp: 0, fp: 0, fn: 0, tn: 0 };
+  assert.equal(estimateDocument(none, [], { ...quiet, isBinary: true }).accuracy, null);
+  const several = estimateDocument({ ...none, tp: 450, fp: 150 }, [], { ...quiet, isBinary: false });
+  assert.deepEqual([several.accuracy, several.precision, several.recall, several.f1], [0.75, null, null, null]);
 });

@@ -14,6 +14,7 @@ import { servedOf } from '../src/labels/kinds.js';
 import { LabelBook } from '../src/labels/label-book.js';
 import type { LabelRecord } from '../src/labels/label-record.js';
 import { complaintOf, isPositive, type Meaning } from '../src/labels/meaning.js';
+import { UnitSeal } from '../src/labels/unit-seal.js';
 
 const dayMs = 86_400_000;
 const startMs = Date.UTC(2026, 10, 21, 12);
@@ -291,6 +292,29 @@ test('labels are read in both forms; what is wrong with one is said of that one'
     assert.ok(isRefused(labelsIn([wrong])[0]!), JSON.stringify(wrong));
   for (const body of [[], new Array(1001).fill({ request_id: 'a', label: 1 })])
     assert.throws(() => labelsIn(body), { code: 'INVALID_ARGUMENT' });
+});
+
+test('a unit is sealed under the secret: another number for each, the same for the same, and opened again', () => {
+  const [seal, other] = [new UnitSeal(Buffer.alloc(32, 7)), new UnitSeal(Buffer.alloc(32, 8))];
+  const units = [
+    0,
+    1,
+    2,
+    0xffff,
+    0x10000,
+    0xdeadbeef,
+    0xffffffff,
+    ...Array.from({ length: 1000 }, (_, i) => i * 65_537),
+  ];
+  const sealed = units.map((unit) => seal.sealed(unit));
+  assert.deepEqual(
+    sealed.map((number) => seal.opened(number)),
+    units,
+  );
+  assert.equal(new Set(sealed).size, new Set(units).size);
+  assert.equal(new UnitSeal(Buffer.alloc(32, 7)).sealed(42), seal.sealed(42));
+  assert.ok(units.filter((unit, i) => other.sealed(unit) === sealed[i]).length <= 1);
+  assert.ok(units.filter((unit, i) => unit === sealed[i]).length <= 1);
 });
 
 test('classes go by name and by number, whichever the score is for', () => {

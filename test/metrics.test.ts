@@ -122,6 +122,7 @@ test('threads that run models are told by state, over all versions', () => {
       ['busy', 2],
       ['idle', 4],
       ['starting', 2],
+      ['dead', 0],
     ],
   );
 });

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { renderExperiment } from '../src/cli/experiment.js';
+import { adviceOf } from '../src/monitor/advice.js';
 import {
   type ExperimentArm,
   type ExperimentPlan,
@@ -29,7 +30,8 @@ const plan: ExperimentPlan = {
 
 function variant(name: string, keys: number, [errors, right]: readonly [number, number], weight = 50): ExperimentArm {
   const metrics = { error_rate: momentsOfCounts(errors, keys), accuracy: momentsOfCounts(right, keys) };
-  return { variant: name, version: name === 'old' ? '1' : '2', weight, requests: keys, keys, metrics };
+  const version = name === 'old' ? '1' : '2';
+  return { variant: name, version, weight, requests: keys, keys, metrics, predictions: [] };
 }
 
 const arms = [variant('old', 5000, [50, 4000]), variant('new', 5040, [52, 4400])];
@@ -114,9 +116,44 @@ test('before anything was counted every number is null', () => {
 
 test('the text names variants, comparisons and their verdicts', () => {
   const text = renderExperiment(look(arms).readOut);
-  assert.match(text, /^spring, phase 2\nsample ratio: old 5000, new 5040 \(p 1\)\n/);
-  assert.match(text, /^old +1 +50 +5000 +5000 +0\.01 +0\.8$/m);
-  assert.match(text, /^new +accuracy +0\.8 +0\.873 +0\.07302 +0\.0\d+ … 0\.\d+ +\S+ +better$/m);
+  assert.match(text, /^spring, phase 2\n\nEXPOSURE +KEYS +SHARE +PROMISED +WEIGHT\nold +5000 +49\.8 % +50\.0 % +50$/m);
+  assert.match(text, /^sample ratio: old 5000, new 5040 \(p 1\)$/m);
+  assert.match(text, /^old +1 +5000 +0\.01 +0\.8$/m);
+  assert.match(text, /^new +accuracy +0\.8 +0\.873 +0\.07302 +0\.0\d+ … 0\.\d+ +\S+ +- +better$/m);
+});
+
+test('advice is to promote, to keep going or to stop, with the numbers that say so', () => {
+  const advised = (...[errors, right]: readonly [number, number]) =>
+    adviceOf(look([arms[0]!, variant('new', 5000, [errors, right])]).readOut);
+  assert.match(
+    advised(50, 4400),
+    /^Promote 'new', or raise its weight: it is within the margin in error_rate 0 \(-0\.0\d+ to \+0\.0\d+, margin 0\.02\), and better in accuracy \+0\.08 \(\+0\.0\d+ to \+0\.\d+\)\.$/,
+  );
+  assert.match(
+    advised(50, 4010),
+    /^Keep going with 'new': not decided yet is accuracy \+0\.002 \(-0\.0\d+ to \+0\.0\d+\)\.$/,
+  );
+  assert.match(advised(500, 4400), /^Stop 'new': worse than allowed in error_rate \+0\.09 \(.*, margin 0\.02\)\.$/);
+});
+
+test('what the arms answer is compared as a guardrail of its own, without a mean or an interval', () => {
+  const metrics = [{ metric: 'prediction_drift', better: 'lower' as const, isShare: false, margin: 0.1 }];
+  const answered = (predictions: readonly number[]) => {
+    const seen = [
+      { ...arms[0]!, predictions: [2500, 2500, 0] },
+      { ...arms[1]!, predictions },
+    ];
+    const { comparisons, variants } = look(seen, freshMemory(1), { ...plan, metrics }).readOut;
+    assert.deepEqual(variants[0]!.metrics, []);
+    return comparisons[0]!;
+  };
+  const alike = answered([2480, 2560, 0]);
+  assert.deepEqual([alike.verdict, alike.interval, alike.control_n, alike.n], ['pass', null, 5000, 5040]);
+  const apart = answered([300, 200, 4540]);
+  assert.ok(apart.difference! > 0.25);
+  assert.equal(apart.verdict, 'fail');
+  assert.equal(answered([200, 200, 0]).verdict, 'continue');
+  assert.equal(answered([]).difference, null);
 });
 
 test('the text of a mismatch shows no results', () => {

@@ -193,6 +193,61 @@ test('a name that answers differently the second time is judged by the answer th
   assert.equal(seen.length, 0);
 });
 
+/** A resolver whose answers change with every question, as those of somebody who rebinds a name do. */
+function rebinding(answersOf: Readonly<Record<string, readonly string[]>>) {
+  const asked: string[] = [];
+  const resolve = async (host: string) => {
+    const position = asked.filter((one) => one === host).length;
+    asked.push(host);
+    const answers = answersOf[host]!;
+    return [answers[Math.min(position, answers.length - 1)]!];
+  };
+  return { asked, resolve, allowHttp: true, allowPrivate: ['127.0.0.1'], triesMax: 1 };
+}
+
+test('a name is looked up once for a connection: the address that was judged is the one connected to', async () => {
+  const { port, seen } = await site((request, response) => {
+    if (request.url === '/last') response.setHeader('connection', 'close');
+    response.end(request.socket.localAddress);
+  });
+  const origin = new URL(`http://models.example:${port}/`);
+  const names = rebinding({ 'models.example': ['127.0.0.1', '127.0.0.3'] });
+  const client = http(origin, names);
+  for (const path of ['', 'last'])
+    assert.equal(await textOf(await ask(client, new URL(path, origin)), 20), '127.0.0.1');
+  assert.deepEqual(names.asked, ['models.example'], 'a connection that is used again leads where it led');
+  await assert.rejects(ask(client, origin), refusal('address', /models\.example has loopback addresses only/));
+  assert.equal(names.asked.length, 2);
+  assert.equal(seen.length, 2);
+});
+
+test('a name is judged at every hop by the answer of that moment, after redirects as well', async () => {
+  const inside = await site((_, response) => response.end('inside'));
+  const outside = await site((request, response) => {
+    const [, place = ''] = decodeURIComponent(request.url!).split('?to=');
+    response.writeHead(302, { location: place, connection: 'close' }).end();
+  });
+  const lead = (place: string) => new URL(`http://models.example:${outside.port}/?to=${encodeURIComponent(place)}`);
+  const origin = new URL(`http://models.example:${outside.port}/`);
+  const refused: string[] = [];
+  const onRefused = ({ kind }: Refusal) => void refused.push(kind);
+
+  // The name of another host, which was harmless when anybody looked before.
+  const another = rebinding({ 'models.example': ['127.0.0.1'], 'cdn.example': ['127.0.0.1', '10.0.0.1'] });
+  const client = http(origin, { ...another, onRefused });
+  const cdn = `http://cdn.example:${inside.port}/`;
+  assert.equal(await textOf(await ask(client, lead(`${cdn}?first`)), 20), 'inside');
+  client.close();
+  await assert.rejects(ask(client, lead(cdn)), refusal('address', /cdn\.example has private addresses only/));
+
+  // Its own name, which leads elsewhere by the time of the redirect.
+  const own = rebinding({ 'models.example': ['127.0.0.1', '169.254.169.254'] });
+  const again = http(origin, { ...own, onRefused });
+  await assert.rejects(ask(again, lead('/next')), refusal('address', /models\.example has metadata addresses only/));
+  assert.equal(inside.seen.length, 1);
+  assert.deepEqual(refused, ['address', 'address']);
+});
+
 test("localhost as the source's own name may mean only this machine", async () => {
   const { port } = await site((_, response) => response.end('ok'));
   const origin = new URL(`http://localhost:${port}/`);

@@ -57,7 +57,7 @@ test('the other changes of a model', () => {
     assert.deepEqual(post(`models/a/${operation}`, { version: '2' }), { operation, model: 'a', version: '2' });
   assert.deepEqual(post('gc', { grace_ms: 0 }), { operation: 'gc', graceMs: 0 });
   assert.deepEqual(post('gc'), { operation: 'gc', graceMs: 3_600_000 });
-  assert.deepEqual(post('sources/main/poll'), { operation: 'poll', source: 'main' });
+  assert.deepEqual(post('sources/main/poll'), { operation: 'poll', source: 'main', acceptOlder: false });
   assert.deepEqual(post('apply'), { operation: 'apply' });
 });
 

@@ -215,6 +215,51 @@ test('who asks for now hears why it could not be asked', async (context) => {
   });
 });
 
+test('after five failures in a row it rests: asked by its back-off alone, once in each pause', async (context) => {
+  const { poller, asked } = pollerOf(
+    context,
+    Array.from({ length: 7 }, () => down),
+  );
+  await poller.start();
+  await pass(5000 * (2 + 4 + 8 + 16));
+  assert.equal(asked.length, 5);
+  poller.hint();
+  await assert.rejects(poller.now(), {
+    code: 'UNAVAILABLE',
+    message: /^source 'main' failed 5 times in a row and is asked again in 1\d\d s: connection refused$/,
+  });
+  assert.throws(() => poller.checkAwake(), { code: 'UNAVAILABLE' });
+  await pass(5000 * 32 - 1000);
+  assert.equal(asked.length, 5, 'nobody but the back-off has it asked');
+  await pass(1000);
+  assert.equal(asked.length, 6);
+  assert.throws(() => poller.checkAwake(), /failed 6 times/);
+  poller.wake();
+  await pass(1000);
+  assert.equal(asked.length, 7, 'an operator has');
+  poller.wake();
+  await pass(1000);
+  poller.checkAwake();
+  assert.equal(poller.health.isUp, true);
+  poller.hint();
+  await pass(1000);
+  assert.equal(asked.length, 9, 'the first answer ends it');
+});
+
+for (const [what, change, type] of [
+  ['a folder', {}, 'directory'],
+  ['what is asked only when told', { intervalMs: 0 }, 'http'],
+] as const) {
+  test(`${what} never rests`, async (context) => {
+    const list = () => Promise.reject(down);
+    const source = { name: 'main', type, list, close: async () => {} } as unknown as Source;
+    const { poller } = pollerOf(context, [], { ...change, source });
+    for (let time = 0; time < 6; time++) await assert.rejects(poller.now(), /could not be asked/);
+    poller.checkAwake();
+    await poller.close();
+  });
+}
+
 test('with an interval of 0 it is asked when told, and only then', async (context) => {
   const { poller, asked } = pollerOf(context, [], { intervalMs: 0 });
   await poller.start();

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { PredictionEvent } from '../src/predictions/event.js';
 import type { SubjectTerms } from '../src/predictions/subject.js';
 import { verifyLog } from '../src/predictions/verify.js';
-import { archiveOf, event, floats, folder, openLog, startUs, terms, texts } from './predictions-events.js';
+import { archiveOf, event, floats, folder, hashed, openLog, startUs, terms, texts } from './predictions-events.js';
 
 const hourUs = 3_600_000_000;
 
@@ -333,27 +333,28 @@ test('beyond the budget the oldest day goes first', async (context) => {
 
 test('a person is erased by the hash of the key, and nobody else', async (context) => {
   const directory = folder(context);
-  const assignment = (keyHash: number | undefined) => ({
+  const assignment = (key: string | undefined) => ({
     experiment: 'e',
     phase: 1,
     variant: 'a',
     assigned: 'b',
     reason: 'weight' as const,
     isSticky: true,
-    keyHash,
+    keyHash: 1,
+    key,
   });
   await written(directory, [
-    { requestId: 'gone', assignment: assignment(0xdeadbeef) },
-    { requestId: 'stays', assignment: assignment(1) },
+    { requestId: 'gone', assignment: assignment('customer-1') },
+    { requestId: 'stays', assignment: assignment('customer-2') },
     { requestId: 'nobody', assignment: assignment(undefined) },
   ]);
   const archive = archiveOf(context, directory);
-  assert.equal(await archive.erase(['deadbeef']), 1);
+  assert.equal(await archive.erase([hashed('customer-1')]), 1);
   const { rows } = await archive.query({
     sql: 'select request_id, unit_key_hash, variant_served, variant_assigned from predictions order by seq',
   });
   assert.deepEqual(rows, [
-    ['stays', '00000001', 'a', 'b'],
+    ['stays', hashed('customer-2'), 'a', 'b'],
     ['nobody', null, 'a', 'b'],
   ]);
 });

@@ -3,6 +3,7 @@
  *
  * Must not know what is tested.
  */
+import { createHmac } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,6 +78,13 @@ export function folder(context: TestContext): string {
   return path;
 }
 
+const hashKey = { generation: 1, key: new Uint8Array(32).fill(7) };
+
+/** The key of a unit as rows tell it. */
+export function hashed(key: string): string {
+  return `k1:${createHmac('sha256', hashKey.key).update(key).digest('hex').slice(0, 32)}`;
+}
+
 export const roomy = { metadataFreeShareMin: 0, freeShareMin: 0, segmentsBytesMax: 2 ** 40 };
 
 export function logOptions(directory: string, more: Partial<PredictionLogOptions> = {}): PredictionLogOptions {
@@ -92,7 +100,7 @@ export function logOptions(directory: string, more: Partial<PredictionLogOptions
     segmentRowsMax: 250_000,
     segmentAgeMsMax: 300_000,
     room: roomy,
-    hashKey: { generation: 1, key: new Uint8Array(32).fill(7) },
+    hashKey,
     onLost: (error) => {
       throw error;
     },

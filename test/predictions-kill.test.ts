@@ -37,7 +37,8 @@ test('kill -9 costs the last second at most: what is kept is whole, without gap 
   for (const [i, afterMs] of [30, 137, 411, 900, 1503, 1811].entries()) {
     sure.push(await killed(segments, i + 1, afterMs));
   }
-  const before = segmentFiles(segments).map((file) => ({ ...file, segment: openSegment(file)! }));
+  // One that was killed while it began has written no head.
+  const before = segmentFiles(segments).map((file) => openSegment(file)?.events.length ?? 0);
   const archive = archiveOf(context, directory);
   await archive.convert();
   assert.deepEqual(segmentFiles(segments), []);
@@ -49,7 +50,7 @@ test('kill -9 costs the last second at most: what is kept is whole, without gap 
     assert.ok(last >= sure[index]!, `${origin}: ${last} of ${sure[index]} events that are older than a second`);
   }
   assert.ok(sure.some((count) => count > 0));
-  const kept = before.reduce((sum, { segment }) => sum + segment.events.length, 0);
+  const kept = before.reduce((sum, events) => sum + events, 0);
   const sql = 'select count(*), count(distinct request_id), count(distinct (incarnation, seq)) from predictions';
   assert.deepEqual((await archive.query({ sql })).rows, [[kept, kept, kept]]);
 });

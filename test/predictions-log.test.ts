@@ -3,10 +3,12 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { numberOf } from '../src/core/half.js';
 import { uniform } from '../src/core/murmur3.js';
-import { type Chunk, chunkBytes } from '../src/predictions/chunk.js';
+import { allocate, datatypes, type Tensor } from '../src/core/tensor.js';
+import { type Chunk, chunkBytes, chunkOver } from '../src/predictions/chunk.js';
 import type { PredictionEvent } from '../src/predictions/event.js';
-import { frameBytesMax } from '../src/predictions/frame.js';
+import { frameBytesMax, putEvent } from '../src/predictions/frame.js';
 import { Frames } from '../src/predictions/frames.js';
 import type { PredictionLogOptions } from '../src/predictions/prediction-log.js';
 import { eventOf, payloadOf } from '../src/predictions/record.js';
@@ -14,7 +16,19 @@ import { Sampling } from '../src/predictions/sampling.js';
 import { openSegment, segmentFiles, segmentRows } from '../src/predictions/segment-reader.js';
 import type { RedactionRule, SubjectTerms } from '../src/predictions/subject.js';
 import { verifyLog } from '../src/predictions/verify.js';
-import { event, floats, folder, openLog, roomy, startUs, subject, sumOf, terms, texts } from './predictions-events.js';
+import {
+  event,
+  floats,
+  folder,
+  hashed,
+  openLog,
+  roomy,
+  startUs,
+  subject,
+  sumOf,
+  terms,
+  texts,
+} from './predictions-events.js';
 
 /** What a fresh log made of these events. */
 async function logged(
@@ -49,6 +63,7 @@ test('a row says everything that its event said', async (context) => {
     reason: 'fallback',
     isSticky: true,
     keyHash: 0xdeadbeef,
+    key: 'Kundin-é-4711',
   } as const;
   const said: Partial<PredictionEvent> = {
     role: 'shadow',
@@ -91,7 +106,7 @@ test('a row says everything that its event said', async (context) => {
     variant_assigned: 'old',
     variant_served: 'new',
     route_reason: 'fallback',
-    unit_key_hash: 'deadbeef',
+    unit_key_hash: hashed('Kundin-é-4711'),
     sticky: true,
     status: 504,
     error_code: 'DEADLINE_EXCEEDED',
@@ -160,6 +175,16 @@ test('what is too long is cut at whole elements and marked, and still fits a chu
   assert.equal(stats.logged, 3);
 });
 
+const routed = {
+  experiment: 'spring',
+  phase: 3,
+  variant: 'new',
+  assigned: 'new',
+  reason: 'weight',
+  isSticky: true,
+  keyHash: 0xdeadbeef,
+} as const;
+
 const secret = 'S3CR3T-4711';
 const secretNumber = 123_456.5;
 
@@ -193,6 +218,102 @@ test('a secret in any place that a rule names reaches no file', async (context) 
     if (how === 'hash') assert.match(String(row?.f_card), /^k1:[0-9a-f]{32}$/);
     else assert.equal(row?.f_card, how === 'mask' ? '***' : null);
   }
+});
+
+test('the key of a unit reaches no file but as a keyed digest, and nothing of a record before it', async (context) => {
+  const inputs = [texts('words', [1, 1], ['plain'])];
+  const assignment = { ...routed, key: secret };
+  const keyed = { inputs, assignment };
+  const { bytes, rows, stats } = await logged(context, [keyed, keyed, { inputs }], { sample: 1 });
+  for (const file of bytes()) {
+    assert.equal(file.includes(secret), false);
+    assert.equal(file.includes(Buffer.from(Uint32Array.of(routed.keyHash).buffer)), false);
+  }
+  assert.deepEqual(
+    rows.map((row) => row.unit_key_hash),
+    [hashed(secret), hashed(secret), undefined],
+  );
+  assert.deepEqual(
+    rows.map((row) => row.input_json),
+    Array.from({ length: 3 }, () => '{"words":["plain"]}'),
+  );
+  assert.equal(stats.logged, 3);
+  // A chunk is written over: what lay there before must not show through.
+  const chunk = chunkOver(0, new SharedArrayBuffer(chunkBytes));
+  chunk.bytes.fill(0xee);
+  const rate = { sampleRate: 1, payloadRate: 0, withPayload: false, isTapOnly: false };
+  const end = putEvent(chunk, 0, 1, event(subject(), { assignment: { ...routed, key: undefined } }), rate, 1024);
+  assert.equal(chunk.bytes.subarray(0, end).includes(0xee), false);
+});
+
+test('routes, names and texts that were told before are told alike, whatever else was told between', async (context) => {
+  const odd = ['', 'é', 'abc', 'ab\u00ff', 'x'.repeat(63), 'y'.repeat(65), 'ÿ'.repeat(64), '日本語'];
+  const told = Array.from({ length: 60 }, (_, i) => ({
+    requestId: `${odd[i % odd.length]}-${i}`,
+    assignment: { ...routed, experiment: `e${i % 20}`, variant: odd[(i * 3) % odd.length]!, assigned: `a${i % 3}` },
+    inputs: [floats(`in-${i % 40}-${odd[i % odd.length]}`, [1, 2], [i, i + 0.5])],
+  }));
+  const { rows } = await logged(context, [...told, ...told], { sample: 1 });
+  for (const [i, row] of rows.entries()) {
+    const { requestId, assignment, inputs } = told[i % told.length]!;
+    assert.deepEqual(
+      [row.request_id, row.experiment, row.variant_served, row.variant_assigned, row.route_reason],
+      [requestId, assignment.experiment, assignment.variant, assignment.assigned, 'weight'],
+    );
+    assert.deepEqual(JSON.parse(String(row.input_json)), { [inputs[0]!.name]: [...inputs[0]!.data] });
+  }
+  assert.equal(rows.length, 120);
+});
+
+test('a prediction that is a number is told as its text', async (context) => {
+  const { rows } = await logged(context, [
+    { prediction: 152.5, score: 152.5 },
+    { prediction: 0.1, score: 7 },
+    { prediction: NaN, score: NaN },
+    { prediction: 5, score: undefined },
+  ]);
+  assert.deepEqual(
+    rows.map((row) => row.prediction),
+    ['152.5', '0.1', 'NaN', '5'],
+  );
+});
+
+test('elements of every type are kept as they were, few or many', async (context) => {
+  const kept = async (tensor: Tensor) => {
+    const { rows } = await logged(context, [{ inputs: [tensor], items: 1 }], { sample: 1 });
+    return (JSON.parse(String(rows[0]?.input_json)) as Record<string, unknown>)[tensor.name];
+  };
+  for (const count of [3, 65]) {
+    for (const datatype of datatypes) {
+      if (datatype === 'BYTES' || datatype === 'BF16' || datatype === 'BOOL') continue;
+      const data = allocate(datatype, count);
+      const isWide = datatype === 'INT64' || datatype === 'UINT64';
+      for (let i = 0; i < count; i++) (data as unknown as (number | bigint)[])[i] = isWide ? BigInt(i) : i;
+      const expected = Array.from(data as Int32Array, (value) =>
+        datatype === 'FP16' ? numberOf(value) : Number(value),
+      );
+      assert.deepEqual(await kept({ name: 'x', datatype, shape: [1, count], data }), expected, `${datatype} ${count}`);
+    }
+  }
+});
+
+test('segments that are changed under load lose nothing: offered is logged and dropped, exactly', async (context) => {
+  const directory = folder(context);
+  const log = await openLog(directory, { segmentBytesMax: 20_000, flushMs: 1, chunksMax: 2 });
+  const of = log.subject(terms);
+  let offered = 0;
+  // However slow the thread that writes is: until it has changed its file often.
+  for (let burst = 0; burst < 5000 && readdirSync(directory).length <= 10; burst++) {
+    for (let i = 0; i < 300; i++) log.append(event(of, { requestId: `request-${offered++}` }));
+    await wait(1);
+  }
+  const stats = await log.close();
+  assert.equal(stats.offered, offered);
+  assert.equal(stats.offered, stats.logged + sumOf(stats.dropped));
+  assert.ok(readdirSync(directory).length > 10);
+  const { problems, incarnations } = verifyLog(join(directory, 'none'), directory);
+  assert.deepEqual(problems, []);
+  assert.equal(incarnations[0]?.kept, stats.logged);
 });
 
 test('a bucket keeps the range and not the value', async (context) => {

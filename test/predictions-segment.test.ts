@@ -62,7 +62,7 @@ test('a segment begins with its header, and its records carry length, checksum a
   close();
   const bytes = readFileSync(join(directory, 'g1-7-000001.seg'));
   assert.equal(bytes.toString('latin1', 0, 8), 'SLSEG001');
-  assert.equal(bytes.readUInt32LE(8), 1);
+  assert.equal(bytes.readUInt32LE(8), 2);
   assert.equal(bytes.readBigUInt64LE(16), 7n);
   assert.equal(bytes.readBigUInt64LE(24), 1_700_000_000_000_000n);
   const { records } = scanSegment(bytes)!;

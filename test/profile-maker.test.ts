@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { makeProfile, type ProfileOrder } from '../src/control/profile-maker.js';
+import { IsotonicMap } from '../src/monitor/isotonic.js';
 import type { NumericProfile } from '../src/monitor/profile.js';
+import { checkedProfile } from '../src/monitor/profile-document.js';
+import { Reconstruction } from '../src/monitor/reconstruction.js';
+import { dice } from './monitor-fixture.js';
 
 function folder(context: TestContext): string {
   const made = mkdtempSync(join(tmpdir(), 'sluice-profile-'));
@@ -77,6 +81,61 @@ test('a manifest decides which columns are features, and how its inputs hold the
   const amount = features.amount as NumericProfile;
   assert.deepEqual([amount.weight, amount.critical, amount.hi], [3, true, Math.fround(29.9)]);
   assert.deepEqual(performance, { auc: 0.9, n: 100 });
+});
+
+/** Three numbers of which the third is the sum of the first two, a score, and what was true with that chance. */
+function relatedRows(rows: number) {
+  const chance = dice(11);
+  return Array.from({ length: rows }, () => {
+    const [a, b, score] = [chance() * 10, chance() * 10, chance()];
+    return { a, b, c: a + b, prediction: Number(score >= 0.5), score, label: Number(chance() < score * score) };
+  });
+}
+
+function csvOf(rows: readonly Readonly<Record<string, number>>[]): string {
+  return `${[Object.keys(rows[0]!), ...rows.map((row) => Object.values(row))].map((row) => row.join(',')).join('\n')}\n`;
+}
+
+test('numbers that vary together become components, by which a row that breaks the pattern has an error', async (context) => {
+  const file = join(folder(context), 'train.csv');
+  writeFileSync(file, csvOf(relatedRows(2000).map(({ a, b, c }) => ({ a, b, c }))));
+  const { pca } = await makeProfile(orderOf(file));
+  assert.deepEqual([pca!.features, pca!.components.length], [['a', 'b', 'c'], 2]);
+  const dot = (x: readonly number[], y: readonly number[]) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+  const [first, second] = pca!.components;
+  for (const [got, expected] of [
+    [dot(first!, first!), 1],
+    [dot(second!, second!), 1],
+    [dot(first!, second!), 0],
+  ] as const)
+    assert.ok(Math.abs(got - expected) < 1e-8);
+  assert.ok(pca!.error!.hi! < 1e-6, 'two directions explain every row');
+  assert.ok(new Reconstruction(pca!).errorOf([5, 5, 2]) > 1);
+  const { pca: one } = await makeProfile(orderOf(file, { components: 1 }));
+  assert.equal(one!.components.length, 1);
+  assert.equal((await makeProfile(orderOf(file, { components: 0 }))).pca, undefined);
+});
+
+test('labelled rows calibrate the score, and give the estimates by which a later one is low', async (context) => {
+  const place = folder(context);
+  const [train, held] = [join(place, 'train.csv'), join(place, 'held-out.csv')];
+  writeFileSync(
+    train,
+    csvOf(relatedRows(500).map(({ a, b, c, prediction, score }) => ({ a, b, c, prediction, score }))),
+  );
+  writeFileSync(held, csvOf(relatedRows(4000).map(({ prediction, score, label }) => ({ prediction, score, label }))));
+  const profile = await makeProfile(orderOf(train, { labelled: held, label: 'label' }));
+  assert.deepEqual(Object.keys(profile.features), ['a', 'b', 'c']);
+  assert.equal(profile.score!.n, 500);
+  const { calibration, performance } = checkedProfile(JSON.parse(JSON.stringify(profile)));
+  const map = new IsotonicMap(calibration!);
+  for (const score of [0.2, 0.5, 0.8]) assert.ok(Math.abs(map.of(score) - score * score) < 0.1, String(map.of(score)));
+  assert.equal(performance!.chunks!.length, 10);
+  const own = await makeProfile(orderOf(held, { label: 'label' }));
+  assert.deepEqual([own.calibration, Object.keys(own.features)], [calibration, []]);
+  await assert.rejects(makeProfile(orderOf(train, { label: 'label' })), /no column 'label' among the labelled rows/);
+  writeFileSync(held, 'score,label\n0.5,1\n0.5,maybe\n,0\n');
+  await assert.rejects(makeProfile(orderOf(train, { labelled: held, label: 'label' })), /at least 50 rows.*got 1$/);
 });
 
 test('of more rows an even sample is taken, the same one each time', async (context) => {

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { sessionPolicy } from '../bench/suite/session-policy.js';
 import type { BatchEvent, GatewayEvent } from '../src/core/events.js';
 import { Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
 import type { Signature, VersionSpec } from '../src/core/model.js';
@@ -203,14 +204,7 @@ function specOf(context: TestContext, { name, model, signature, lane, delayUs = 
       defaultPriority: 0,
       levels: {},
     },
-    session: {
-      intraOpThreads: 1,
-      interOpThreads: 1,
-      executionMode: 'sequential',
-      optimization: 'all',
-      cpuMemArena: true,
-      memPattern: true,
-    },
+    session: sessionPolicy,
     instances: 2,
     rank: 'primary',
     isBounded: lane === 'inline',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArmsSeen } from '../src/control/arms-seen.js';
+import type { JudgedSignals } from '../src/control/judged-signals.js';
 import { observationOf } from '../src/control/label-observation.js';
 import { type QualityEvent, QualityRoom } from '../src/control/quality-room.js';
 import type { Joined, LabelRecord, Told } from '../src/labels/label-record.js';
@@ -36,15 +37,17 @@ function record(label: string, change: Partial<Joined> = {}): LabelRecord {
   return { prediction: joined(change), key: 'label', told: told(label), replaces: undefined, isHistory: false };
 }
 
-function roomWith(champion?: string): { readonly room: QualityRoom; readonly events: QualityEvent[] } {
+function roomWith(champion?: string) {
   const events: QualityEvent[] = [];
+  const looks: JudgedSignals[] = [];
   const room = new QualityRoom({
     rule: { windowLabels: 50, labelsMin: 50, margin: 0.02 },
     championOf: () => champion,
     served: () => new Map([['["m","1",""]', 200]]),
     onChange: (event) => events.push(event),
+    onJudged: (judged) => looks.push(judged),
   });
-  return { room, events };
+  return { room, events, looks };
 }
 
 test('a label that is replaced leaves no trace of the first one', () => {
@@ -102,6 +105,28 @@ test('one bad window is no alarm, two in a row are one', () => {
   assert.deepEqual(
     events.map(({ type, subject }) => [type, subject]),
     [['io.sluice.quality.degraded', 'm@1']],
+  );
+});
+
+test('each judged window tells a policy how right the version is and how many labels there are; a replay tells nothing', () => {
+  const { room, looks } = roomWith('2');
+  const window = (version: string, label: string) => {
+    for (let at = 0; at < 50; at++) room.add(record(label, { version }));
+  };
+  room.isReplaying = true;
+  window('1', '0');
+  room.isReplaying = false;
+  assert.deepEqual(looks, []);
+  window('2', '1');
+  window('1', '0');
+  window('1', '0');
+  assert.deepEqual(
+    looks.map(({ model, version, signals }) => [model, version, signals]),
+    [
+      ['m', '2', { labelsSinceTraining: 50 }],
+      ['m', '1', { labelsSinceTraining: 100, quality: 'ok' }],
+      ['m', '1', { labelsSinceTraining: 150, quality: 'degraded' }],
+    ],
   );
 });
 

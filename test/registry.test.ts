@@ -41,6 +41,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
     record: async (publication) => void published.push(publication),
     remember: async () => {},
     remembered: {},
+    storedSha256: ({ version }) => `stored ${version}`,
     breaches: () => [],
     withheld: () => '',
     observe: () => {},
@@ -655,6 +656,20 @@ test('a second rollback goes forward again', async () => {
   await registry.decisions.rollback('a', 'x');
   assert.equal(await registry.decisions.rollback('a', 'x'), '2');
   assert.equal(last().routes.a!.champion, '2');
+});
+
+test('after a start the version before answers again although its source has it no more, and is kept until then', async () => {
+  const remembered = {
+    a: { champion: '2', previous: '1', labels: { champion: '2' }, choice: { aliases: {}, pins: [] } },
+  };
+  for (const policy of ['eager', 'lazy'] as const) {
+    const { registry, last } = registryOf([offer('a', '2')], { remembered, policy });
+    await registry.start();
+    const kept = registry.kept();
+    for (const version of ['1', '2']) assert.ok(kept.has(`stored ${version}`), `${policy}: ${[...kept].join()}`);
+    assert.equal(await registry.decisions.rollback('a', 'too slow'), '1');
+    assert.equal(last().routes.a!.champion, '1');
+  }
 });
 
 test('a pinned version stays open and kept; unpinned, it goes', async () => {

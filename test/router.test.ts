@@ -6,26 +6,18 @@ import type { InferenceEvent } from '../src/core/events.js';
 import { type CallTerms, Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
 import type { ModelConfig, Version } from '../src/core/model.js';
 import { murmur3 } from '../src/core/murmur3.js';
-import type { Experiment, Route, RouteTable, VersionEntry } from '../src/core/route.js';
+import type { Route, RouteTable, VersionEntry } from '../src/core/route.js';
 import { type DrainableVersion, Router } from '../src/routing/router.js';
+import { batchPolicy } from './batch-fixture.js';
+import { experimentOf } from './experiment-fixture.js';
 
 function versionOf(model: string, version: string, infer?: Version['infer']): DrainableVersion & { drained: number } {
   const id = { model, version };
   const timing = { queueMs: 1, inputMs: 0, inferMs: 2, outputMs: 0, batchRows: 1 };
-  const queue = { sizeMax: 1, timeoutMs: 0, timeoutAction: 'REJECT' as const, allowTimeoutOverride: true };
   return {
     id,
     signature: { inputs: [{ name: 'x', datatype: 'FP32', shape: [-1] }], outputs: [] },
-    batch: {
-      rowsMax: 1,
-      isContract: false,
-      preferredRows: [],
-      delayUs: 0,
-      queue,
-      priorityLevels: 0,
-      defaultPriority: 0,
-      levels: {},
-    },
+    batch: batchPolicy({ rowsMax: 1 }),
     config: { platform: 'onnxruntime_onnx' } as ModelConfig,
     labels: {},
     properties: {},
@@ -240,25 +232,8 @@ test('metadata names all ready versions, or only the one asked for', async () =>
   assert.deepEqual(router.models(), ['m']);
 });
 
-const experiment: Experiment = {
-  name: 'spring',
-  phase: 3,
-  salt: 'spring',
-  key: [{ source: 'header', name: 'x-user-id' }],
-  noKey: 'champion',
-  champion: 'old',
-  variants: [
-    { name: 'old', model: 'm', version: '1', weight: 80 },
-    { name: 'new', model: 'm', version: '2', weight: 20 },
-  ],
-  coverage: 1,
-  layer: undefined,
-  holdout: undefined,
-  targeting: [],
-  overrides: { header: '', allowed: ['new', 'old'], keys: {} },
-};
+const experiment = experimentOf({ phase: 3, overrides: { header: '', allowed: ['new', 'old'], keys: {} } });
 
-/** By the vectors of the assignment: `old` for user-3, `new` for user-1. */
 function termsOf(user: string | undefined, variant = ''): CallTerms {
   return {
     requestId: 'r1',
@@ -350,6 +325,7 @@ test('a key has one number in an experiment, and the event of its request tells 
     reason: 'weight',
     isSticky: true,
     keyHash: murmur3('spring:analysis:user-1'),
+    key: 'user-1',
   });
 });
 

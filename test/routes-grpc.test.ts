@@ -4,31 +4,15 @@ import { after, test } from 'node:test';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { CallTerms, Selector } from '../src/core/inference.js';
 import type { Version } from '../src/core/model.js';
-import type { Experiment } from '../src/core/route.js';
 import { RoutedModel } from '../src/routing/routed-model.js';
+import { experimentOf, headerOrParameter, oldAndNew } from './experiment-fixture.js';
 import { type Message, Rig, simpleRequest } from './grpc-fixture.js';
 
-/** By the vectors of the assignment: user-1 is `new`, user-3 `old`. */
-const experiment: Experiment = {
-  name: 'spring',
-  phase: 1,
-  salt: 'spring',
-  key: [
-    { source: 'header', name: 'x-user-id' },
-    { source: 'param', name: 'user_id' },
-  ],
-  noKey: 'champion',
-  champion: 'old',
-  variants: [
-    { name: 'old', model: 'simple', version: '1', weight: 80 },
-    { name: 'new', model: 'simple', version: '2', weight: 20 },
-  ],
-  coverage: 1,
-  layer: undefined,
-  holdout: undefined,
-  targeting: [],
+const experiment = experimentOf({
+  key: headerOrParameter,
+  variants: oldAndNew('simple'),
   overrides: { header: '', allowed: ['new'], keys: {} },
-};
+});
 
 const rigs = await Promise.all((['own', 'grpc-js'] as const).map((engine) => Rig.open({ engine })));
 after(() => Promise.all(rigs.map((rig) => rig.close())));

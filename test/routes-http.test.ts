@@ -4,12 +4,12 @@ import { after, test } from 'node:test';
 import type { InferenceEvent } from '../src/core/events.js';
 import type { DataPlane } from '../src/core/inference.js';
 import type { Version } from '../src/core/model.js';
-import type { Experiment } from '../src/core/route.js';
 import { createApi } from '../src/http/api.js';
 import { type Door, type Engine, listenHttp } from '../src/http/transport.js';
 import { loadUws } from '../src/http/uws-build.js';
 import { createMetrics } from '../src/observe/metrics.js';
 import { Router } from '../src/routing/router.js';
+import { experimentOf, headerOrParameter, oldAndNew } from './experiment-fixture.js';
 import { createTestPlane, testApiOptions, testHttpOptions } from './http-plane.js';
 import { type Called, call } from './raw-http.js';
 
@@ -21,29 +21,15 @@ const engines: readonly Engine[] = [
 const doors: Door[] = [];
 after(() => Promise.all(doors.map((door) => door.close())));
 
-/** By the vectors of the assignment: user-1 is `new`, user-3 `old`. */
-const experiment: Experiment = {
-  name: 'spring',
-  phase: 1,
-  salt: 'spring',
-  key: [
-    { source: 'header', name: 'x-user-id' },
-    { source: 'param', name: 'user_id' },
-  ],
-  noKey: 'champion',
-  champion: 'old',
+const experiment = experimentOf({
+  key: headerOrParameter,
   variants: [
-    { name: 'old', model: 'simple', version: '1', weight: 80 },
-    { name: 'new', model: 'simple', version: '2', weight: 20 },
+    ...oldAndNew('simple'),
     { name: 'broken', model: 'broken', version: '1', weight: 0 },
     { name: 'away', model: 'simple', version: '3', weight: 0 },
   ],
-  coverage: 1,
-  layer: undefined,
-  holdout: undefined,
-  targeting: [],
   overrides: { header: '', allowed: ['new', 'broken'], keys: { lost: 'away' } },
-};
+});
 
 const events: InferenceEvent[] = [];
 const metrics = createMetrics(Date.now);

@@ -187,19 +187,20 @@ test('wrong log settings are refused with the texts of the protocol and change n
 });
 
 test('the configuration is what trace settings start from, and what null brings back', () => {
-  const room = new TraceRoom(() => {}, { isOn: true, share: 0.3 });
+  const room = new TraceRoom(() => {}, { isOn: true, share: 0.3, processes: 1 });
   const { trace_level, trace_rate } = room.settings('');
   assert.deepEqual([trace_level, trace_rate], [['TIMESTAMPS'], '3']);
-  assert.deepEqual(room.plan(), { all: { isOn: true, share: 0.3 }, ofModels: new Map() });
+  const all = { isOn: true, share: 0.3, hasTensors: false, caps: undefined };
+  assert.deepEqual(room.plan(), { all, ofModels: new Map() });
   room.update('', { trace_rate: '4' });
   room.update('quiet', { trace_level: ['OFF'] });
   assert.deepEqual(room.plan(), {
-    all: { isOn: true, share: 0.25 },
-    ofModels: new Map([['quiet', { isOn: false, share: 0.25 }]]),
+    all: { isOn: true, share: 0.25, hasTensors: false, caps: undefined },
+    ofModels: new Map([['quiet', { isOn: false, share: 0.25, hasTensors: false, caps: undefined }]]),
   });
   room.update('', { trace_rate: null });
   assert.equal(room.plan().all.share, 0.3);
-  assert.equal(new TraceRoom(() => {}, { isOn: false, share: 0.3 }).plan().all.isOn, false);
-  const callersOnly = new TraceRoom(() => {}, { isOn: true, share: 0 });
+  assert.equal(new TraceRoom(() => {}, { isOn: false, share: 0.3, processes: 1 }).plan().all.isOn, false);
+  const callersOnly = new TraceRoom(() => {}, { isOn: true, share: 0, processes: 1 });
   assert.deepEqual([callersOnly.settings('').trace_rate, callersOnly.plan().all.share], ['0', 0]);
 });

@@ -10,6 +10,7 @@ import { planOf, type ShadowPlan } from '../src/core/shadow-plan.js';
 import type { ShadowOutcome, ShadowReport } from '../src/core/shadow-report.js';
 import type { Tensor } from '../src/core/tensor.js';
 import { Shadows } from '../src/shadow/shadows.js';
+import { batchPolicy } from './batch-fixture.js';
 
 export const scores = (...values: number[]): Tensor => ({
   name: 'y',
@@ -20,20 +21,10 @@ export const scores = (...values: number[]): Tensor => ({
 
 export function versionOf(version: string, infer: Version['infer'] = () => new Promise(() => {})): Version {
   const id = { model: 'm', version };
-  const queue = { sizeMax: 1, timeoutMs: 0, timeoutAction: 'REJECT' as const, allowTimeoutOverride: true };
   return {
     id,
     signature: { inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, -1] }], outputs: [] },
-    batch: {
-      rowsMax: 8,
-      isContract: false,
-      preferredRows: [],
-      delayUs: 0,
-      queue,
-      priorityLevels: 0,
-      defaultPriority: 0,
-      levels: {},
-    },
+    batch: batchPolicy(),
     config: {} as Version['config'],
     labels: {},
     infer,

@@ -368,7 +368,7 @@ test('a plan that stays goes on counting; one that goes gives everything back an
   assert.equal(stage.gauge('sluice_shadow_held_bytes'), 0);
   const requests = stage.shadows.families().find(({ name }) => name === 'sluice_shadow_requests_total')!;
   const countOf = (shadow: string, outcome: string) =>
-    requests.series.find(({ labels }) => labels.shadow === shadow && labels.outcome === outcome)?.value;
+    requests.series.find(({ labels }) => labels.shadow === shadow && labels.result === outcome)?.value;
   assert.equal(countOf('gone', 'removed'), 1);
   assert.equal(countOf('kept', 'ok'), 1);
   stage.shadows.publish([kept, gone]);

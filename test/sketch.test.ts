@@ -168,7 +168,29 @@ test('the ring of 23 features holds 114 sketches in 365 KB, and no more after tw
   }
   assert.equal(ring.save().length, 114);
   assert.ok(ring.bytes <= 365_000, `${ring.bytes} bytes`);
+  const score = numericProfile(Array.from({ length: 500 }, normal));
+  const pca = { features: ['x0'], mean: [0], scale: [1], components: [[1]], error: score };
+  const calibration = { x: [0, 1], y: [0, 1] };
+  const features = Object.fromEntries(usual.features.map((one) => [one.name, one.profile]));
+  const whole = profileOf(features, { prediction: categoricalProfile(['0', '1']), score, calibration, pca });
+  const all = 114 * new SketchLayout(whole).bytes;
+  assert.ok(all <= 400_000, `with answers, reconstruction error and expected outcomes ${all} bytes`);
   assert.equal(ring.late, 0);
+});
+
+test('expected outcomes add up, and where a profile calibrates nothing there are none', () => {
+  const layout = new SketchLayout(profileOf({}, { calibration: { x: [0, 1], y: [0, 1] } }));
+  const [left, right] = [new Sketch(layout), new Sketch(layout)];
+  left.addExpected(0.75, true);
+  left.addExpected(NaN, true);
+  right.addExpected(0.25, false);
+  left.merge(sketchFrom(layout, right.buffer.slice(0)));
+  assert.deepEqual(left.expected(), { tp: 0.75, fp: 0.25, fn: 0.25, tn: 0.75 });
+  assert.throws(() => left.merge(new Sketch(new SketchLayout(profileOf({})))), /two profiles/);
+  const broken = right.buffer.slice(0);
+  new Float64Array(broken)[layout.expectedStart] = -1;
+  assert.throws(() => sketchFrom(layout, broken), /no sums of chances/);
+  assert.equal(new Sketch(usual).expected(), undefined);
 });
 
 test('minutes, hours and days of the ring are sums of the same rows', () => {

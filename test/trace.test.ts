@@ -39,6 +39,7 @@ function tracerWith(terms: Partial<TraceTerms> = {}) {
   const finish = (record: SpanRecord) => void records.push(record);
   const tracer = new Tracer({
     terms: { isOn: true, share: 1, ...terms },
+    place: 0,
     newId,
     now: () => 20,
     epochMs: () => 1020,
@@ -114,6 +115,38 @@ test("without a caller's trace the request id decides, the same in every process
   for (const id of few) assert.ok(many.has(id) && requestShare(id) < 0.1);
   assert.equal(takenBy(0).size, 0);
   assert.equal(takenBy(1).size, ids.length);
+});
+
+test('a cap ends the sampling by the share, of each model for itself, and never that of callers', () => {
+  const { tracer } = tracerWith();
+  const terms = { isOn: true, share: 1 };
+  tracer.follow({ all: { ...terms, caps: [2] }, ofModels: new Map([['own', { ...terms, caps: [1] }]]) });
+  const taken = (model: string) =>
+    [1, 2, 3].filter((call) => tracer.begin(model, callWith(`r${call}`), 10) !== undefined).length;
+  assert.deepEqual([taken('m'), taken('n'), taken('own')], [2, 0, 1]);
+  assert.deepEqual(tracer.sampled(), { '': 2, own: 1 });
+  assert.ok(tracer.begin('m', callWith('r', { traceparent: parent }), 10)!.isSampled);
+  assert.deepEqual(tracer.sampled(), { '': 2, own: 1 });
+  tracer.follow({ all: { ...terms, caps: [3] }, ofModels: new Map() });
+  assert.equal(taken('m'), 1);
+});
+
+test('names and shapes of tensors are told when they are asked for, never their data, and not at any length', () => {
+  const { tracer } = tracerWith();
+  const tensor = { name: 'x', datatype: 'FP32' as const, shape: [1, 2], data: Float32Array.of(41, 42) };
+  const attributesOf = (trace: Trace) => {
+    trace.parsed([tensor], 1001);
+    trace.encodes([tensor, { ...tensor, name: 'y'.repeat(2000) }], 1002);
+    const [request] = spansOf(recordWith({}, trace), newId);
+    return new Map(request!.attributes.map(({ key, value }) => [key, Object.values(value)[0] as string]));
+  };
+  const without = attributesOf(tracer.begin('m', callWith('r'), 10)!);
+  assert.deepEqual([without.has('sluice.inputs'), without.has('sluice.outputs')], [false, false]);
+  tracer.follow({ all: { isOn: true, share: 1, hasTensors: true }, ofModels: new Map() });
+  const attributes = attributesOf(tracer.begin('m', callWith('r'), 10)!);
+  assert.equal(attributes.get('sluice.inputs'), 'x FP32[1,2]');
+  assert.equal(attributes.get('sluice.outputs')!.length, 1000);
+  assert.doesNotMatch([...attributes.values()].join(' '), /4[12]/);
 });
 
 test('every trace of its own has an id of its own, and a malformed traceparent is not continued', () => {
@@ -342,6 +375,7 @@ test('a collector over HTTP gets the document with the headers, and is given up 
   const collector = await FakeCollector.open(context);
   const faults: string[] = [];
   const tracing = openTracing({
+    place: 0,
     endpoint: `${collector.endpoint}/`,
     headers: 'authorization=Bearer%20secret, x-tenant=a',
     timeoutMs: 5000,

@@ -233,10 +233,10 @@ describe('the room of triggers', () => {
     const { room, audit, close } = await home.open({
       retrain: { digits: { when: { drift_share: '>=0.3' }, cooldown_h: 0 } },
     });
-    const data = { model: 'digits', version: '1', drifted_weight_share: 0.4, query: 'SELECT 1', window: { rows: 500 } };
-    room.drifted({ type: 'io.sluice.drift.detected', subject: 'digits@1', data });
-    room.drifted({ type: 'io.sluice.drift.detected', subject: 'digits@1', data });
-    await home.hook.count(3);
+    const facts = { version: '1', query: 'SELECT 1', window: { rows: 500 } };
+    await room.look('digits', { driftShare: 0.4 }, facts);
+    await room.look('digits', { driftShare: 0.4 }, facts);
+    await home.hook.count(1);
     const requests = () => home.told().filter(({ type }) => type === 'io.sluice.retrain.requested');
     assert.equal(requests().length, 1);
     const [request] = requests();

@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { sessionPolicy } from '../bench/suite/session-policy.js';
 import { GatewayError } from '../src/core/errors.js';
 import { parseManifest } from '../src/registry/manifest.js';
 import { readOnnx } from '../src/registry/onnx.js';
@@ -26,14 +27,7 @@ const defaults: SpecDefaults = {
   delayUs: 0,
   queue: { sizeMax: 0, timeoutMs: 1000, timeoutAction: 'REJECT', allowTimeoutOverride: true },
   instances: 2,
-  session: {
-    intraOpThreads: 1,
-    interOpThreads: 1,
-    executionMode: 'sequential',
-    optimization: 'all',
-    cpuMemArena: true,
-    memPattern: true,
-  },
+  session: sessionPolicy,
 };
 
 interface Given {

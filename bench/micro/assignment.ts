@@ -7,7 +7,7 @@
  * Must not know protocols.
  */
 import type { CallTerms } from '../../src/core/inference.js';
-import { uniform } from '../../src/core/murmur3.js';
+import { uniform, wordsOf } from '../../src/core/murmur3.js';
 import { candidatesOf, choose } from '../../src/core/rendezvous.js';
 import type { Experiment } from '../../src/core/route.js';
 import { decide, splitOf } from '../../src/routing/assignment.js';
@@ -76,7 +76,7 @@ const full = {
 
 for (const variants of [2, 8, 32]) {
   const candidates = candidatesOf('digits-2026', experimentOf(variants).variants);
-  measure(`rendezvous, ${variants} variants`, keys, (key) => choose(candidates, key));
+  measure(`rendezvous, ${variants} variants`, keys, (key) => choose(candidates, wordsOf(key)));
 }
 const names = experimentOf(2).variants.map(({ name }) => name);
 measure('  2 variants, the whole text hashed each time', keys, (key) =>

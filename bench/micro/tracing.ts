@@ -74,6 +74,7 @@ const newId = createSpanIds(randomBytes);
 let record: SpanRecord | undefined;
 const tracer = new Tracer({
   terms: { isOn: true, share: 1e-9 },
+  place: 0,
   newId,
   now: () => performance.now(),
   epochMs: Date.now,

@@ -18,6 +18,8 @@ export interface Verdict {
   readonly isMet: boolean;
   /** The numbers that it rests on. */
   readonly found: string;
+  /** More of them, when a sentence does not hold them. */
+  readonly table?: { readonly head: string[]; readonly lines: string[][] };
 }
 
 export interface Scenario {

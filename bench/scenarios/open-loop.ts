@@ -20,18 +20,27 @@ export interface OpenLoopOptions {
   readonly body: HttpBody;
   readonly rate: number;
   readonly seconds: number;
+  /** Ends it earlier. */
+  readonly isOver?: () => boolean;
   /** Requests in flight; one that finds no room counts as status −1. */
   readonly inFlightMax: number;
 }
 
 /** Resolves when the last request is answered. */
-export async function openLoop({ origin, body, rate, seconds, inFlightMax }: OpenLoopOptions): Promise<Answer[]> {
+export async function openLoop({
+  origin,
+  body,
+  rate,
+  seconds,
+  isOver = () => false,
+  inFlightMax,
+}: OpenLoopOptions): Promise<Answer[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: inFlightMax });
   const answers: Answer[] = [];
   const startedAt = performance.now();
   const total = Math.round(rate * seconds);
   let inFlight = 0;
-  for (let sent = 0; sent < total; ) {
+  for (let sent = 0; sent < total && !isOver(); ) {
     for (const due = ((performance.now() - startedAt) / 1000) * rate; sent < Math.min(due, total); sent++) {
       if (inFlight >= inFlightMax) {
         answers.push({ status: -1, ms: 0, atMs: performance.now() - startedAt });

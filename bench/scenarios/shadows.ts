@@ -113,8 +113,8 @@ async function phase(stage: Stage, text: string): Promise<Phase> {
   const bytes = usageOf(gateway.pid).rssBytes;
   const outcomes = new Map<string, number>();
   for (const { name, labels, value } of await readMetrics(gateway.admin)) {
-    if (name !== 'sluice_shadow_requests_total' || labels.outcome === undefined || value === 0) continue;
-    outcomes.set(labels.outcome, (outcomes.get(labels.outcome) ?? 0) + value);
+    if (name !== 'sluice_shadow_requests_total' || labels.result === undefined || value === 0) continue;
+    outcomes.set(labels.result, (outcomes.get(labels.result) ?? 0) + value);
   }
   await gateway.stop();
   const times = Float64Array.from(answers, ({ ms }) => ms).sort();

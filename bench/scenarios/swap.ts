@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dense } from '../../test/fixtures.js';
 import { usageOf } from '../suite/process-stat.js';
-import { rowBody, type Scenario } from './frame.js';
+import { rowBody, type Scenario, type Verdict } from './frame.js';
 import { type Answer, openLoop } from './open-loop.js';
 
 const settled = 10;
@@ -12,6 +12,18 @@ const growthMax = 1.1;
 const slowdownMax = 1.25;
 const rate = 500;
 const swapsPerSecond = 1;
+const slownessMax = 10;
+/** Parts of the table. */
+const parts = 4;
+const quantiles = [0.5, 0.9, 0.99, 0.999];
+
+interface Swapped {
+  readonly tookMs: number;
+  /** When it was done, in milliseconds after the load began. */
+  readonly atMs: number;
+  /** Of all processes, a moment later. */
+  readonly rssBytes: number;
+}
 
 export const swap: Scenario = {
   name: 'swap',
@@ -20,43 +32,112 @@ export const swap: Scenario = {
     const swaps = stage.isQuick ? 2 * settled : 100;
     const models = stage.repository({ small: dense() });
     const gateway = await stage.gateway({ models, processes: 2, flags: ['--models-poll-ms', '0'] });
-    const load = (seconds: number) =>
-      openLoop({ origin: gateway.http, body: rowBody('small', 30), rate, seconds, inFlightMax: 256 });
+    const load = (seconds: number, isOver?: () => boolean) =>
+      openLoop({
+        origin: gateway.http,
+        body: rowBody('small', 30),
+        rate,
+        seconds,
+        inFlightMax: 256,
+        ...(isOver === undefined ? {} : { isOver }),
+      });
     await load(2);
     const seconds = swaps / swapsPerSecond;
-    const swapTimes: number[] = [];
-    let settledBytes = 0;
-    const swapping = async (): Promise<void> => {
+    let isOver = false;
+    const swapping = async (): Promise<Swapped[]> => {
+      const done: Swapped[] = [];
+      const beganAt = performance.now();
       for (let number = 1; number <= swaps; number++) {
-        const dueAt = performance.now() + 1000 / swapsPerSecond;
         stage.onProgress(`swap ${number}/${swaps}`);
         const startedAt = performance.now();
         await swapTo(number + 1, models, gateway.admin);
-        swapTimes.push(performance.now() - startedAt);
-        if (number === settled) settledBytes = usageOf(gateway.pid).rssBytes;
-        await sleep(Math.max(0, dueAt - performance.now()));
+        const now = performance.now();
+        const { rssBytes } = usageOf(gateway.pid);
+        done.push({ tookMs: now - startedAt, atMs: now - beganAt, rssBytes });
+        await sleep(Math.max(0, startedAt + 1000 / swapsPerSecond - performance.now()));
       }
+      isOver = true;
+      return done;
     };
     const before = await load(seconds / 2);
-    const [during] = await Promise.all([load(seconds), swapping()]);
+    // On a slow machine a swap takes longer than its second; the load goes on as long as there are any.
+    const [during, swapped] = await Promise.all([load(seconds * slownessMax, () => isOver), swapping()]);
     await sleep(2000);
-    const bytes = usageOf(gateway.pid).rssBytes;
+    const { rssBytes } = usageOf(gateway.pid);
     const after = await load(seconds / 2);
-    const without = [...before, ...after];
-    const failed = [...without, ...during].filter(({ status }) => status !== 200).length;
-    const slowdown = p99(during) / p99(without);
-    const growth = bytes / settledBytes;
-    const middle = swapTimes.sort((a, b) => a - b)[swapTimes.length >> 1]!;
-    return {
-      isMet: failed === 0 && slowdown <= slowdownMax && growth <= growthMax,
-      found: `${swaps} swaps at ${rate} req/s: ${failed} of ${during.length} failed; p99 ${p99(during).toFixed(1)} ms, without ${p99(without).toFixed(1)} ms, × ${slowdown.toFixed(2)}; memory × ${growth.toFixed(2)} of ${Math.round(settledBytes / 1e6)} MB; a swap takes ${Math.round(middle)} ms`,
-    };
+    return verdictOf({ before, during, after, swapped, rssBytes });
   },
 };
 
-function p99(answers: readonly Answer[]): number {
+interface Run {
+  readonly before: readonly Answer[];
+  readonly during: readonly Answer[];
+  readonly after: readonly Answer[];
+  readonly swapped: readonly Swapped[];
+  /** When the last swap had settled. */
+  readonly rssBytes: number;
+}
+
+function verdictOf({ before, during, after, swapped, rssBytes }: Run): Verdict {
+  const without = [...before, ...after];
+  const failed = failedOf(without) + failedOf(during);
+  const [p99, p99Without] = [quantileMs(during, 0.99), quantileMs(without, 0.99)];
+  const slowdown = p99 / p99Without;
+  const settledBytes = swapped[settled - 1]!.rssBytes;
+  const growth = rssBytes / settledBytes;
+  const middle = swapped.map(({ tookMs }) => tookMs).sort((a, b) => a - b)[swapped.length >> 1]!;
+  return {
+    isMet: failed === 0 && slowdown <= slowdownMax && growth <= growthMax,
+    found: `${swapped.length} swaps at ${rate} req/s: ${failed} of ${during.length} failed; p99 ${p99.toFixed(1)} ms, without ${p99Without.toFixed(1)} ms, × ${slowdown.toFixed(2)}; memory × ${growth.toFixed(2)} of ${Math.round(settledBytes / 1e6)} MB; a swap takes ${Math.round(middle)} ms`,
+    table: {
+      head: ['', 'requests', 'failed', ...quantiles.map((q) => `p${q * 100} ms`), 'slowest ms', 'a swap ms', 'RSS MB'],
+      lines: [
+        lineOf('before', before),
+        lineOf(`swaps 1–${settled}`, until(during, 0, swapped[settled - 1]!.atMs), swapped.slice(0, settled)),
+        ...partsOf(during, swapped),
+        lineOf('after', after, [], rssBytes),
+        lineOf('all without swaps', without),
+        lineOf('all with swaps', during, swapped, rssBytes),
+      ],
+    },
+  };
+}
+
+/** What came after the first swaps, in parts of equally many of them. */
+function partsOf(during: readonly Answer[], swapped: readonly Swapped[]): string[][] {
+  const size = (swapped.length - settled) / parts;
+  return Array.from({ length: parts }, (_, part) => {
+    const first = settled + Math.round(part * size);
+    const last = settled + Math.round((part + 1) * size);
+    const toMs = part === parts - 1 ? Infinity : swapped[last - 1]!.atMs;
+    const answers = until(during, swapped[first - 1]!.atMs, toMs);
+    return lineOf(`swaps ${first + 1}–${last}`, answers, swapped.slice(first, last));
+  });
+}
+
+function until(answers: readonly Answer[], fromMs: number, toMs: number): Answer[] {
+  return answers.filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
+}
+
+function lineOf(
+  what: string,
+  answers: readonly Answer[],
+  swapped: readonly Swapped[] = [],
+  rssBytes = swapped.at(-1)?.rssBytes,
+): string[] {
+  const times = [...quantiles, 1].map((q) => (answers.length === 0 ? '–' : quantileMs(answers, q).toFixed(2)));
+  const swapMs = swapped.map(({ tookMs }) => tookMs).sort((a, b) => a - b)[swapped.length >> 1];
+  const more = [swapMs?.toFixed(0) ?? '–', rssBytes === undefined ? '–' : (rssBytes / 1e6).toFixed(0)];
+  return [what, String(answers.length), String(failedOf(answers)), ...times, ...more];
+}
+
+function failedOf(answers: readonly Answer[]): number {
+  return answers.filter(({ status }) => status !== 200).length;
+}
+
+function quantileMs(answers: readonly Answer[], q: number): number {
   const times = answers.map(({ ms }) => ms).sort((a, b) => a - b);
-  return times[Math.min(times.length - 1, Math.floor(times.length * 0.99))]!;
+  return times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? Number.NaN;
 }
 
 /** Puts a version into the folder and has it served instead of the one before. @throws when it is not */

@@ -33,9 +33,18 @@ function childrenOf(pid: number): number[] {
 }
 
 export function usageOf(pid: number): Usage {
+  return sumOf(familyOf(pid));
+}
+
+/** Of the process alone. */
+export function ownUsageOf(pid: number): Usage {
+  return sumOf([pid]);
+}
+
+function sumOf(pids: readonly number[]): Usage {
   let cpuUs = 0;
   let rssBytes = 0;
-  for (const member of familyOf(pid)) {
+  for (const member of pids) {
     const fields = statOf(member);
     if (fields === undefined) continue;
     // Counted from the state, which is field 3 of proc(5).

@@ -6,7 +6,7 @@
 import { curveText } from './curve.js';
 import { judge } from './promises.js';
 import type { Results } from './results.js';
-import { cellText, floorsText, promisesText, rowsTable, scenariosText, table } from './tables.js';
+import { cellText, floorsText, promisesText, rowsTable, scenarioSections, scenariosText, table } from './tables.js';
 import { featureVerdict } from './variants.js';
 
 export function reportOf(results: Results): string {
@@ -32,7 +32,7 @@ export function reportOf(results: Results): string {
     const verdict = name === 'features' ? featureVerdict(variants) : undefined;
     if (verdict !== undefined) parts.push(minimalText, verdict.text);
   }
-  if (scenarios.length > 0) parts.push('## Scenarios', scenariosText(scenarios));
+  if (scenarios.length > 0) parts.push('## Scenarios', scenariosText(scenarios), ...scenarioSections(scenarios));
   return `${parts.join('\n\n')}\n`;
 }
 

@@ -47,6 +47,14 @@ const curve = z.object({
   ),
 });
 
+const scenario = z.object({
+  name: z.string(),
+  promise: z.string(),
+  isMet: z.boolean(),
+  found: z.string(),
+  table: z.object({ head: z.array(z.string()), lines: z.array(z.array(z.string())) }).optional(),
+});
+
 const results = z.object({
   machine: z.record(z.string(), z.string()),
   settings: z.object({ rounds: z.number(), seconds: z.number(), generator: z.string() }),
@@ -55,7 +63,7 @@ const results = z.object({
   floors: z.array(z.object({ model: z.string(), rows: z.number(), rowsPerSecond: spread })),
   /** Gateways with other settings, beside each other. */
   variants: z.array(z.object({ table: z.string(), cell: z.string(), rows: z.array(row) })),
-  scenarios: z.array(z.object({ name: z.string(), promise: z.string(), isMet: z.boolean(), found: z.string() })),
+  scenarios: z.array(scenario),
   curve: curve.optional(),
 });
 

@@ -4,7 +4,7 @@
  * Must not know load or cells.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -86,6 +86,8 @@ export interface GatewayOptions {
   readonly flags?: readonly string[];
   /** Further options, as SLUICE_… variables. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Text of its sluice.yaml. */
+  readonly config?: string;
 }
 
 export interface Gateway extends Server {
@@ -102,7 +104,13 @@ export interface Gateway extends Server {
 const cli = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 
 /** The gateway as it is shipped: `serve` with its defaults, on free ports. */
-export async function startGateway({ models, processes = 0, flags = [], env = {} }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({
+  models,
+  processes = 0,
+  flags = [],
+  env = {},
+  config,
+}: GatewayOptions): Promise<Gateway> {
   const ports = ['http', 'grpc', 'admin'].flatMap((name) =>
     flags.includes(`--${name}-port`) ? [] : [`--${name}-port`, '0'],
   );
@@ -110,7 +118,16 @@ export async function startGateway({ models, processes = 0, flags = [], env = {}
   if (processes > 0) args.push('--gateway-processes', String(processes));
   if (!flags.includes('--drain-delay-ms')) args.push('--drain-delay-ms', '0');
   const state = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
-  const paths = { SLUICE_REGISTRY_STORE_PATH: join(state, 'store'), SLUICE_AUDIT_PATH: join(state, 'audit') };
+  const paths = {
+    SLUICE_REGISTRY_STORE_PATH: join(state, 'store'),
+    SLUICE_AUDIT_PATH: join(state, 'audit'),
+    SLUICE_PREDICTION_LOG_PATH: join(state, 'log'),
+  };
+  if (config !== undefined) {
+    const file = join(state, 'sluice.yaml');
+    writeFileSync(file, config);
+    args.push('--config', file);
+  }
   const child = start(process.execPath, args, { env: { ...process.env, ...paths, ...env } });
   child.on('exit', () => removeStoreTree(state));
   const log: Readonly<Record<string, unknown>>[] = [];

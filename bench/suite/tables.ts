@@ -86,6 +86,13 @@ export function scenariosText(scenarios: Results['scenarios']): string {
   return table(['scenario', 'promise', 'verdict', 'found'], lines);
 }
 
+/** Scenarios with a table, each in a section of its own. */
+export function scenarioSections(scenarios: Results['scenarios']): string[] {
+  return scenarios.flatMap(({ name, promise, table: own }) =>
+    own === undefined ? [] : [`### ${name}`, `Must hold: ${promise}.`, table(own.head, own.lines)],
+  );
+}
+
 /** @returns the text and whether the gate is passed */
 export function gateText(
   stored: Results,

@@ -14,7 +14,7 @@ import { type Results, rowsOf } from './results.js';
 import { loadOf, type Plan } from './run-cells.js';
 import { type Baseline, type GatewayOptions, reasonIn, type Server, startBaseline, startGateway } from './servers.js';
 
-interface Variant extends Pick<GatewayOptions, 'processes' | 'env'> {
+interface Variant extends Pick<GatewayOptions, 'processes' | 'env' | 'config'> {
   readonly name: string;
 }
 
@@ -58,7 +58,15 @@ export const variantTables: readonly VariantTable[] = [
       { name: allFeatures },
       { name: 'an access line for each request', env: { SLUICE_LOG_ACCESS: '1' } },
       { name: 'Triton metric aliases', env: { SLUICE_METRICS_TRITON_ALIASES: 'true' } },
-      { name: 'prediction log of everything', env: { SLUICE_PREDICTION_LOG_SAMPLE: '1' } },
+      {
+        name: 'prediction log of everything',
+        env: { SLUICE_PREDICTION_LOG_ENABLED: 'true', SLUICE_PREDICTION_LOG_SAMPLE: '1' },
+      },
+      {
+        name: 'a route of two variants, by a key of each request',
+        config:
+          'routes: { small: { no_key: request, default: a, variants: { a: { version: "1", weight: 50 }, b: { version: "1", weight: 50 } } } }\n',
+      },
       { name: 'gRPC door closed', env: { SLUICE_GRPC_ENABLED: 'false' } },
       {
         name: 'counts collected once a minute',

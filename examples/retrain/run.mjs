@@ -1,10 +1,12 @@
 /**
- * The whole loop by one command, in a temporary folder: traffic → drift → alert → request → training → a version that answers.
+ * The whole loop by one command, in a temporary folder: traffic → drift → alert → request → training → a version that is
+ * tried and goes through a canary → the version that answers.
  *
  *   npm run build && node examples/retrain/run.mjs
  *
  * It starts the receiver and a gateway with digits version 1 on free ports, sends images as the model knows them, then images
- * of another scanner, and waits for version 2 to answer. Windows are short here, so that it takes half a minute and not an hour.
+ * of another scanner, and waits for version 2 to answer everybody. Windows and steps are short here, so that it takes a minute or
+ * two and not a day.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -70,8 +72,8 @@ function jsonOf(line) {
 
 function configOf(trainer) {
   return `
-models: {path: ${join(directory, 'models')}, poll_ms: 500}
-gateway: {processes: 1}
+models: {path: ${join(directory, 'models')}, poll_ms: 500, version_policy: all}
+gateway: {processes: 1, beat_ms: 200}
 http: {host: 127.0.0.1, port: 0}
 grpc: {enabled: false}
 admin: {port: 0}
@@ -79,6 +81,18 @@ log: {format: json}
 drain_delay_ms: 0
 prediction_log: {enabled: true, flush_ms: 50}
 drift: {minute_ms: 500}
+routes:
+  digits:
+    key: [header:x-user-id]
+    default: present
+    variants: {present: {version: "1", weight: 100}, next: {version: "2", weight: 0}}
+    canary:
+      variant: next
+      steps: [20, 60, 100]
+      interval: 500ms
+      min_duration: 1s
+      min_samples: 60
+      guardrails: [{metric: error_rate, margin: 0.2}]
 triggers:
   path: ${join(directory, 'outbox')}
   endpoints:
@@ -99,14 +113,16 @@ const asKnown = (value) => value;
 const asScanned = (value) => Math.round(4 + (value * 9) / 16);
 let images = [];
 let sent = 0;
+let users = 0;
 
-/** The next hundred images, as one scanner or the other gives them. @returns the version that answered */
-async function send(http, scan) {
-  const rows = Array.from({ length: perRequest }, () => images[sent++ % images.length]);
+/** The next images, as one scanner or the other gives them, of the next user. @returns the version that answered */
+async function send(http, scan, count = perRequest) {
+  const rows = Array.from({ length: count }, () => images[sent++ % images.length]);
   const data = rows.flat().map(scan);
-  const input = { name: 'image', datatype: 'FP32', shape: [perRequest, 64], data };
+  const input = { name: 'image', datatype: 'FP32', shape: [count, 64], data };
   const body = JSON.stringify({ inputs: [input] });
-  const response = await fetch(`${http}/v2/models/digits/infer`, { method: 'POST', body });
+  const headers = { 'x-user-id': `user-${users++}` };
+  const response = await fetch(`${http}/v2/models/digits/infer`, { method: 'POST', headers, body });
   if (!response.ok) throw new Error(`the gateway answers ${response.status}: ${await response.text()}`);
   return (await response.json()).model_version;
 }
@@ -153,14 +169,31 @@ async function loop() {
     () => {},
   );
   void receiving((line) => (line.startsWith('trained') ? line : undefined)).then(say, () => {});
-  for (const until = performance.now() + limitMs; performance.now() < until; await wait(100)) {
-    const version = await send(http, asScanned);
-    if (version === '1') continue;
-    const closed = await serving((line) => (jsonOf(line).msg === 'trigger.closed' ? jsonOf(line) : undefined));
-    say(`the request is closed: ${closed.reason}`);
-    return say(`digits version ${version} answers`);
+  await untilPromoted(http, admin);
+  const closed = await serving((line) => (jsonOf(line).msg === 'trigger.closed' ? jsonOf(line) : undefined));
+  say(`the request is closed: ${closed.reason}`);
+  say(`digits version ${await send(http, asScanned)} answers`);
+}
+
+/** Images of the other scanner from many users, until the canary of the new version has arrived. */
+async function untilPromoted(http, admin) {
+  let last = '';
+  for (const until = performance.now() + limitMs; performance.now() < until; await wait(50)) {
+    await Promise.all(Array.from({ length: 10 }, () => send(http, asScanned, 10)));
+    const { status, percent, reason } = await canaryOf(admin);
+    if (status === 'rolled_back' || status === 'held') throw new Error(`the canary is ${status}: ${reason}`);
+    const now = status === undefined || status === 'waiting' ? '' : `canary: version 2 gets ${percent} % of the users, ${status}`;
+    if (now !== last && now !== '') say(now);
+    if (status === 'promoted') return;
+    last = now;
   }
-  throw new Error(`no other version answers after ${limitMs / 1000} s`);
+  throw new Error(`no other version is promoted after ${limitMs / 1000} s`);
+}
+
+/** Of digits; it waits as long as there is no second version. */
+async function canaryOf(admin) {
+  const response = await fetch(`${admin}/admin/models/digits/canary`);
+  return response.ok ? response.json() : {};
 }
 
 try {

@@ -13,8 +13,9 @@ Both data sets come with scikit-learn; nothing is downloaded.  Seeds, split and 
 constants and the linear algebra runs on one thread, so training again gives the same models.
 Hyperparameters were chosen by cross-validation on the training rows only.
 
-Each version ships profile.json: what its inputs and answers were like over the whole data set, which
-is what live traffic is compared with.  It is made by `sluice profile build`, so `npm run build` first.
+Each version ships profile.json: what its inputs and answers were like over the rows it was trained on,
+which is what live traffic is compared with, and how right its scores were on the rows held out.  It is
+made by `sluice profile build`, so `npm run build` first.
 
 Needs the Debian packages python3-sklearn, python3-onnx and python3-numpy.
 """
@@ -207,20 +208,26 @@ def semantics(data):
 
 def write_profile(folder, data, proba):
     """profile.json for the version in `folder`, whose manifest says what its features are."""
-    x = np.vstack([data.x_train, data.x_test])
-    p = proba(x)
-    score = p[:, 1] if data.classes == 2 else p.max(axis=1)
+    def answers(x):
+        p = proba(x)
+        score = p[:, 1] if data.classes == 2 else p.max(axis=1)
+        return p.argmax(axis=1).tolist(), [float(np.float32(s)) for s in score]
+
     manifest = json.loads((folder / "manifest.json").read_text())
     with tempfile.TemporaryDirectory() as scratch:
-        table = Path(scratch, f"{data.source}.csv")
+        table, held_out = Path(scratch, f"{data.source}.csv"), Path(scratch, "held-out.csv")
         with open(table, "w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow([*data.features, "prediction", "score"])
-            rows.writerows([*map(number, row), int(label), float(np.float32(s))]
-                           for row, label, s in zip(x, p.argmax(axis=1), score))
+            rows.writerows([*map(number, row), *answer]
+                           for row, *answer in zip(data.x_train, *answers(data.x_train)))
+        with open(held_out, "w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["prediction", "score", "label"])
+            rows.writerows(zip(*answers(data.x_test), data.y_test.tolist()))
         subprocess.run(
             ["node", SLUICE, "profile", "build", "--from", str(table), "--out", str(folder / "profile.json"),
-             "--model", data.model, "--model-version", manifest["version"],
+             "--labelled", str(held_out), "--label", "label", "--model", data.model, "--model-version", manifest["version"],
              "--manifest", str(folder / "manifest.json")],
             check=True, stdout=subprocess.DEVNULL)
 

@@ -61,7 +61,8 @@ export function activityOf(families: readonly Family[], atMs: number): Activity 
     total.fill_sum += sum;
   }
   const lag = new HistogramSum();
-  for (const one of series('event_loop_lag_seconds')) lag.add(one);
+  // Of the threads that serve: another that is late has nobody waiting.
+  for (const one of series('event_loop_lag_seconds')) if (one.labels.thread === 'main') lag.add(one);
   return {
     at_ms: atMs,
     bounds_s: secondsBuckets,

@@ -15,6 +15,7 @@
 import { nameOf, type VersionId } from '../core/model.js';
 import type { Family, Series } from '../core/series.js';
 import type { VersionStatistics } from '../core/statistics.js';
+import { derivedFamilies } from './derived-families.js';
 import { FamilySums } from './family-sums.js';
 import { type TextForm, textOf } from './metrics-text.js';
 import { SeriesCap } from './series-cap.js';
@@ -110,7 +111,9 @@ class Room implements MetricsRoom {
 
   text(own: readonly Family[], { form = 'prometheus', aliased, more = '' }: AskedText = {}): string {
     const sums = this.#sums(own);
-    if (aliased !== undefined) sums.add(tritonFamilies(sums.families(), aliased));
+    const counted = sums.families();
+    sums.add(derivedFamilies(counted));
+    if (aliased !== undefined) sums.add(tritonFamilies(counted, aliased));
     const shown = this.#cap.apply(sums.families());
     return textOf([...shown, ...this.#cap.families(shown)], form, more);
   }

@@ -46,7 +46,12 @@ export type Operation =
     }
   | { readonly operation: 'gc'; readonly graceMs: number }
   | { readonly operation: 'sources' | 'shadows' }
-  | { readonly operation: 'poll'; readonly source: string }
+  | {
+      readonly operation: 'poll';
+      readonly source: string;
+      /** What its index says next is believed, although it said newer things before. */
+      readonly acceptOlder: boolean;
+    }
   | { readonly operation: 'audit'; readonly last: number }
   /** @param file a configuration file to plan with instead of the one in force */
   | { readonly operation: 'plan'; readonly file?: { readonly name: string; readonly text: string } }
@@ -56,7 +61,7 @@ export type Operation =
   | { readonly operation: 'triggers'; readonly asked: Triggering }
   | { readonly operation: 'log'; readonly asked: LogQuestion }
   | ({ readonly operation: 'drift'; readonly model: string } & DriftQuestion)
-  | { readonly operation: 'quality'; readonly model: string };
+  | { readonly operation: 'quality' | 'columns'; readonly model: string };
 
 const version = z
   .preprocess(
@@ -90,6 +95,7 @@ const approveBody = z.strictObject({
   breaking: z.boolean().default(false),
   break_glass: z.boolean().default(false),
 });
+const pollBody = z.strictObject({ accept_older: z.boolean().default(false) });
 const gcBody = z.strictObject({ grace_ms: z.int().min(0).max(86_400_000).default(3_600_000) });
 const planBody = z.strictObject({ name: z.string().min(1).max(1000), text: z.string().max(1 << 20) });
 
@@ -154,6 +160,11 @@ export const operationRows: readonly OperationRow[] = [
     ({ model }) => ({ operation: 'quality', model: modelOf(model) }),
   ),
   get(
+    '/admin/models/{model}/columns',
+    { summary: 'Which column of the prediction log holds which element of which input' },
+    ({ model }) => ({ operation: 'columns', model: modelOf(model) }),
+  ),
+  get(
     '/admin/models/{model}/drift',
     { summary: 'How live inputs and outputs differ from the profile of each version', query: driftQuery },
     ({ model }, query) => ({ operation: 'drift', model: modelOf(model), ...driftQuestion(query) }),
@@ -179,8 +190,12 @@ export const operationRows: readonly OperationRow[] = [
   ),
   post(
     '/admin/sources/{source}/poll',
-    { role: 'operator', summary: 'Look at a source now', body: nothing },
-    ({ source = '' }) => ({ operation: 'poll', source }),
+    {
+      role: 'operator',
+      summary: 'Look at a source now, on request also at an index older than before',
+      body: pollBody,
+    },
+    ({ source = '' }, { accept_older: acceptOlder }) => ({ operation: 'poll', source, acceptOlder }),
   ),
   post(
     '/admin/models/{model}/load',

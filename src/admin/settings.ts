@@ -11,6 +11,7 @@ import { GatewayError, invalid } from '../core/errors.js';
 import { nearest } from '../core/nearest.js';
 import type { TracePlan, TraceTerms } from '../core/trace.js';
 import { exactJson } from './json.js';
+import { TraceBudget } from './trace-budget.js';
 
 type Named = Readonly<Record<string, unknown>>;
 
@@ -36,6 +37,8 @@ const traceAtStart: TraceSettings = {
 export interface TraceStart {
   readonly isOn: boolean;
   readonly share: number;
+  /** Gateway processes, among which a number of samples is shared out. */
+  readonly processes: number;
 }
 
 export class TraceRoom {
@@ -45,12 +48,18 @@ export class TraceRoom {
   #global: TraceSettings;
   /** Only what a model has of its own. */
   readonly #models = new Map<string, Partial<TraceSettings>>();
+  readonly #processes: number;
+  /** Where samples are limited, by the model whose settings say so; '' = the global ones. */
+  readonly #budgets = new Map<string, TraceBudget>();
+  /** What each process told of its samples, by the same. */
+  readonly #totals = new Map<string, number[]>();
 
   /** @param onChange told what is in force now; model '' = every model without values of its own */
   constructor(onChange: (model: string, settings: TraceSettings) => void, start?: TraceStart) {
     this.#onChange = onChange;
     this.#start = start === undefined ? traceAtStart : startOf(start);
     this.#startShare = start?.share ?? 0;
+    this.#processes = start?.processes ?? 1;
     this.#global = this.#start;
   }
 
@@ -58,20 +67,59 @@ export class TraceRoom {
   plan(): TracePlan {
     const names = [...this.#models.keys()];
     return {
-      all: this.#termsOf(this.#global),
-      ofModels: new Map(names.map((model) => [model, this.#termsOf(this.settings(model))])),
+      all: this.#termsOf(''),
+      ofModels: new Map(names.map((model) => [model, this.#termsOf(model)])),
     };
   }
 
   /** A share that is not one of a whole number stays what it is as long as nobody changes the rate. */
-  #termsOf({ trace_level, trace_rate }: TraceSettings): TraceTerms {
+  #termsOf(model: string): TraceTerms {
+    const { trace_level, trace_rate } = this.settings(model);
     const share = trace_rate === this.#start.trace_rate ? this.#startShare : 1 / Number(trace_rate);
-    return { isOn: !trace_level.includes('OFF'), share };
+    return {
+      isOn: !trace_level.includes('OFF'),
+      share,
+      hasTensors: trace_level.includes('TENSORS'),
+      caps: this.#budgets.get(model)?.caps,
+    };
   }
 
   /** @param model '' = the global settings */
   settings(model: string): TraceSettings {
-    return { ...this.#global, ...this.#models.get(model) };
+    const left = this.#budgets.get(this.#models.has(model) ? model : '')?.left;
+    const settings = { ...this.#global, ...this.#models.get(model) };
+    return left === undefined ? settings : { ...settings, trace_count: `${left}` };
+  }
+
+  /** @param process from 0 on. @param sampled since its start, by the model whose settings said so */
+  told(process: number, sampled: Readonly<Record<string, number>>): void {
+    for (const [model, total] of Object.entries(sampled)) {
+      this.#totalsOf(model)[process] = total;
+      if (this.#budgets.get(model)?.told(process, total)) this.#onChange(model, this.settings(model));
+    }
+  }
+
+  /** Another process takes its place, which begins at nothing. */
+  ended(process: number): void {
+    for (const totals of this.#totals.values()) totals[process] = 0;
+    for (const [model, budget] of this.#budgets) {
+      budget.ended(process);
+      this.#onChange(model, this.settings(model));
+    }
+  }
+
+  #totalsOf(model: string): number[] {
+    let totals = this.#totals.get(model);
+    if (totals === undefined) {
+      totals = new Array<number>(this.#processes).fill(0);
+      this.#totals.set(model, totals);
+    }
+    return totals;
+  }
+
+  #limit(model: string, count: number): void {
+    if (count < 0) this.#budgets.delete(model);
+    else this.#budgets.set(model, new TraceBudget(count, this.#totalsOf(model)));
   }
 
   /** @throws INVALID_ARGUMENT, UNIMPLEMENTED */
@@ -80,14 +128,18 @@ export class TraceRoom {
     if (model === '') {
       const kept = Object.fromEntries(changes.map(([key, value]) => [key, value ?? this.#start[key]]));
       this.#global = { ...this.#global, ...kept };
+      if ('trace_count' in kept) this.#limit('', Number(this.#global.trace_count));
     } else {
       // The first change of a model copies the global values, so that a later global change leaves the model alone.
-      const own: Partial<Record<keyof TraceSettings, unknown>> = { ...(this.#models.get(model) ?? this.#global) };
+      const before = this.#models.get(model);
+      const own: Partial<Record<keyof TraceSettings, unknown>> = { ...(before ?? this.settings('')) };
       for (const [key, value] of changes) {
         if (value === undefined) delete own[key];
         else own[key] = value;
       }
       this.#models.set(model, own as Partial<TraceSettings>);
+      if (before === undefined || changes.some(([key]) => key === 'trace_count'))
+        this.#limit(model, Number(own.trace_count ?? this.settings('').trace_count));
     }
     const settings = this.settings(model);
     this.#onChange(model, settings);
@@ -97,6 +149,7 @@ export class TraceRoom {
   /** A model that is gone has no settings of its own any more. */
   forget(model: string): void {
     this.#models.delete(model);
+    this.#budgets.delete(model);
   }
 }
 

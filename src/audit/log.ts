@@ -14,6 +14,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, stat, unlink } from 'node:fs/promises';
+import { AppendedFile } from '../core/appended-file.js';
 import { GatewayError, invalid } from '../core/errors.js';
 import type { AuditAction } from './actions.js';
 import { canonicalOf, type JsonObject } from './canonical.js';
@@ -42,6 +43,12 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** The file that is written to. */
+interface Newest {
+  readonly file: AuditFile;
+  readonly lines: AppendedFile;
+}
+
 const waitingMax = 10_000;
 const groupBytesMax = 1024 * 1024;
 const tailMax = 10_000;
@@ -50,27 +57,16 @@ const nameCharactersMax = 1024;
 export class AuditLog {
   readonly #options: AuditLogOptions;
   readonly #waiting: Waiting[] = [];
-  #file: AuditFile;
-  #handle: FileHandle;
-  /** Bytes of the newest file that are whole lines on disk. */
-  #bytes: number;
+  #newest: Newest;
   #head: AuditHead;
-  /** The newest file may hold more than `#bytes`, left by a write that failed. */
-  #isDirty = false;
   /** Bytes cut back at the start that no entry tells of yet. */
   #cutBytes = 0;
   #writing: Promise<void> | undefined;
   #isClosed = false;
 
-  private constructor(
-    options: AuditLogOptions,
-    newest: { file: AuditFile; handle: FileHandle; bytes: number },
-    head: AuditHead,
-  ) {
+  private constructor(options: AuditLogOptions, newest: Newest, head: AuditHead) {
     this.#options = options;
-    this.#file = newest.file;
-    this.#handle = newest.handle;
-    this.#bytes = newest.bytes;
+    this.#newest = newest;
     this.#head = head;
   }
 
@@ -85,7 +81,7 @@ export class AuditLog {
       const { head, wholeBytes, tornBytes } = await endingOf(files);
       const file = files.at(-1) ?? auditFile(options.path, 1);
       const handle = await openToAppend(options.path, file, files.length === 0);
-      const log = new AuditLog(options, { file, handle, bytes: wholeBytes }, head);
+      const log = new AuditLog(options, newestOf(file, handle, { bytes: wholeBytes, isTorn: tornBytes > 0 }), head);
       if (tornBytes > 0) await log.#noteCut(tornBytes);
       return log;
     } catch (error) {
@@ -141,12 +137,11 @@ export class AuditLog {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#writing;
-    await this.#handle.close();
+    await this.#newest.lines.close();
   }
 
   /** Cuts back an unfinished line and tells of it: now, or when there is no room, before the next entry. */
   async #noteCut(bytes: number): Promise<void> {
-    this.#isDirty = true;
     this.#cutBytes = bytes;
     this.#writing = this.#writeAll();
     await this.#writing;
@@ -169,7 +164,7 @@ export class AuditLog {
     return {
       action: 'audit.cut',
       actor: this.#options.actor,
-      subject: this.#file.name,
+      subject: this.#newest.file.name,
       detail: { bytes: this.#cutBytes, reason: 'its writing was interrupted' },
       resolve: () => {
         this.#cutBytes = 0;
@@ -185,13 +180,13 @@ export class AuditLog {
     const records: AuditRecord[] = [];
     const lines: Buffer[] = [];
     let [head, bytes] = [this.#head, 0];
-    const room = this.#options.fileBytesMax - this.#bytes;
+    const room = this.#options.fileBytesMax - this.#newest.lines.bytes;
     let isRotated = false;
     for (const one of this.#waiting) {
       const { action, actor, subject, detail } = one;
       const record = sealed(head, { action, actor, subject, detail, ts });
       const line = Buffer.from(lineOf(record));
-      if (lines.length === 0) isRotated = this.#bytes > 0 && line.length > room;
+      if (lines.length === 0) isRotated = this.#newest.lines.bytes > 0 && line.length > room;
       else if (bytes + line.length > Math.min(isRotated ? this.#options.fileBytesMax : room, groupBytesMax)) break;
       head = { seq: record.entry.seq, hash: record.hash };
       bytes += line.length;
@@ -203,54 +198,34 @@ export class AuditLog {
     this.#waiting.splice(0, group.length);
     await this.#check();
     if (isRotated) await this.#rotate();
-    await this.#write(Buffer.concat(lines, bytes));
+    await this.#newest.lines.append(Buffer.concat(lines, bytes));
     this.#head = head;
     for (const record of records) this.#options.onWritten?.(record);
     for (const [index, { resolve }] of group.entries()) resolve(heads[index]!);
   }
 
-  async #write(bytes: Buffer): Promise<void> {
-    this.#isDirty = true;
-    try {
-      for (let written = 0; written < bytes.length; ) {
-        written += (await this.#handle.write(bytes, written, bytes.length - written)).bytesWritten;
-      }
-      await this.#handle.sync();
-    } catch (error) {
-      // What fails here is tried again before the next write.
-      await this.#cutBack().catch(() => {});
-      throw error;
-    }
-    this.#isDirty = false;
-    this.#bytes += bytes.length;
-  }
-
-  async #cutBack(): Promise<void> {
-    await this.#handle.truncate(this.#bytes);
-    await this.#handle.sync();
-    this.#isDirty = false;
-  }
-
   /** That the file is as it was left. */
   async #check(): Promise<void> {
-    if (this.#isDirty) await this.#cutBack();
-    const ours = await this.#handle.stat();
-    const there = await stat(this.#file.path);
-    if (there.ino !== ours.ino || there.size !== this.#bytes) {
+    const { file, lines } = this.#newest;
+    if (!(await lines.isAsLeft())) {
       throw new GatewayError(
         'UNAVAILABLE',
-        `audit log: ${this.#file.name} was changed by somebody else: if it is another server, stop one and give it a log of its own with --audit-path; then start again`,
+        `audit log: ${file.name} was changed by somebody else: if it is another server, stop one and give it a log of its own with --audit-path; then start again`,
       );
     }
   }
 
   async #rotate(): Promise<void> {
-    const file = auditFile(this.#options.path, this.#file.number + 1);
+    const left = this.#newest;
+    const file = auditFile(this.#options.path, left.file.number + 1);
     const handle = await openToAppend(this.#options.path, file, true);
-    const left = this.#handle;
-    [this.#file, this.#handle, this.#bytes] = [file, handle, 0];
-    await left.close();
+    this.#newest = newestOf(file, handle, { bytes: 0, isTorn: false });
+    await left.lines.close();
   }
+}
+
+function newestOf(file: AuditFile, handle: FileHandle, held: { bytes: number; isTorn: boolean }): Newest {
+  return { file, lines: new AppendedFile(handle, { place: () => stat(file.path), ...held }) };
 }
 
 /** A copy that the caller cannot change any more. @throws INVALID_ARGUMENT when it is nothing that an entry can hold */

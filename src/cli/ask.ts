@@ -68,7 +68,8 @@ function reasonOf(error: unknown, timeoutMs: number): string {
   return cause?.message ?? message;
 }
 
-function parseAnswer(text: string): unknown {
+/** @returns undefined when it is no JSON */
+export function parseAnswer(text: string): unknown {
   const quoted = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN|(?<![\w.+-])-?\d{16,}(?![\d.eE])/g, (token) =>
     token.startsWith('"') ? token : `"${token}"`,
   );

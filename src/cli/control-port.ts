@@ -20,7 +20,7 @@ export function gatewayOf(url: string, env: NodeJS.ProcessEnv): Gateway {
  * @param path below `/admin/`
  * @param body what is sent; without one it is only asked
  */
-export function questionTo({ url, token }: Gateway, path: string, body?: object): Promise<unknown> {
-  const question = { url: `${url.replace(/\/+$/, '')}/admin/${path}`, token, of: 'the control port' };
+export function questionTo({ url, token }: Gateway, path: string, body?: object, timeoutMs = 60_000): Promise<unknown> {
+  const question = { url: `${url.replace(/\/+$/, '')}/admin/${path}`, token, of: 'the control port', timeoutMs };
   return ask(body === undefined ? question : { ...question, method: 'POST', body: JSON.stringify(body) });
 }

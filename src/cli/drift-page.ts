@@ -81,6 +81,7 @@ ${factsPart(report)}
 <p class="key quiet"><span class="now">these rows</span><span class="was">${report.baseline === 'live' ? 'the first rows served' : `the ${report.baseline} data`}</span></p>
 ${groups.join('\n')}
 ${qualityPart(report)}
+${estimatePart(report)}
 </section>`;
 }
 
@@ -169,6 +170,19 @@ function qualityPart({ data_quality: checks }: DriftDocument): string {
       `<tr><td>${escaped(feature)}</td><td>${escaped(check.replaceAll('_', ' '))}</td><td class="number">${numberText(value)}</td><td class="number">${numberText(reference)}</td><td>${fired ? pill('fired', 'fired') : 'in this window'}</td><td>${escaped(keys.join(', '))}</td></tr>`,
   );
   return `<h3>Data quality</h3><div class="wide"><table><tr><th>Feature</th><th>Check</th><th>Now</th><th>Was</th><th>State</th><th></th></tr>${rows.join('')}</table></div>`;
+}
+
+/** An estimate is never shown without what it takes for granted. */
+function estimatePart({ estimate }: DriftDocument): string {
+  if (estimate === null) return '';
+  const { n, accuracy_bound: bound, fired, assumption } = estimate;
+  const cells = (['accuracy', 'precision', 'recall', 'f1'] as const).flatMap((name) =>
+    estimate[name] === null ? [] : [`<tr><td>${name}</td><td class="number">${numberText(estimate[name])}</td></tr>`],
+  );
+  const limit = bound === null ? '' : ` Low is an accuracy below ${numberText(bound)}.`;
+  return `<h3>Estimated without labels ${fired ? pill('fired', 'low') : ''}</h3>
+<p class="quiet">Of ${n} rows, ${escaped(assumption)}.${limit}</p>
+<div class="wide"><table>${cells.join('')}</table></div>`;
 }
 
 function pill(kind: string, text: string): string {

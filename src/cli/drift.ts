@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { ModelDriftDocument, VersionDriftDocument } from '../control/model-drift-document.js';
-import type { FeatureDocument } from '../monitor/drift-document.js';
+import type { DriftDocument, FeatureDocument } from '../monitor/drift-document.js';
 import { controlPort, gatewayOf, questionTo } from './control-port.js';
 import { driftPage } from './drift-page.js';
 import { Exit } from './exit.js';
@@ -76,7 +76,19 @@ function versionText(model: string, one: VersionDriftDocument): string {
     ...(window.degraded ? ['DEGRADED: more than a tenth of the requests was not seen'] : []),
     ...(report.baseline === 'live' ? ['PROVISIONAL profile: made of the first rows served'] : []),
   ];
-  return `${head}${facts.join('; ')}\n\n${featuresText(report.features, report.ranking)}${qualityText(one)}`;
+  return `${head}${facts.join('; ')}\n\n${featuresText(report.features, report.ranking)}${qualityText(one)}${estimateText(report)}`;
+}
+
+/** An estimate is never shown without what it takes for granted. */
+function estimateText({ estimate }: DriftDocument): string {
+  if (estimate === null) return '';
+  const { n, accuracy_bound: bound, fired, assumption } = estimate;
+  const metrics = (['accuracy', 'precision', 'recall', 'f1'] as const).flatMap((name) =>
+    estimate[name] === null ? [] : [`${name} ${numberText(estimate[name])}`],
+  );
+  const limit =
+    bound === null ? 'not judged: too few rows, or no estimates in the profile' : `low is below ${numberText(bound)}`;
+  return `\nESTIMATE of ${n} rows: ${metrics.join(', ') || 'nothing yet'} (${limit})${fired ? '; LOW in two windows in a row' : ''}\n${assumption}\n`;
 }
 
 function statusText({ status, reason, report }: VersionDriftDocument): string {

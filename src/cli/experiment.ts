@@ -1,5 +1,6 @@
 /**
- * The read-out of an experiment as text: the sizes of the arms, variants, each comparison with the control, advice.
+ * The read-out of an experiment as text: exposure and whether it is what was promised, then variants, each comparison with the
+ * control, advice.
  *
  * Must not know how it was computed.
  */
@@ -26,12 +27,28 @@ export function renderExperiment(readOut: ShownExperiment): string {
   const head = `${harmless(experiment)}, phase ${phase}\n`;
   const keys = Object.entries(srm.keys).map(([variant, count]) => `${harmless(variant)} ${count}`);
   const ratio = `sample ratio: ${keys.join(', ')} (p ${numberText(srm.p_seq)})`;
+  const shown = `${head}\n${exposureText(readOut)}\n${ratio}`;
   if (srm.is_mismatch) {
-    return `${head}${ratio}: NOT what the weights promise; results are withheld until a new phase\n`;
+    return `${shown}: NOT what the weights promise; results are withheld until a new phase\n${adviceText(readOut)}`;
   }
   const capped =
     readOut.keys_over_cap > 0 ? `${readOut.keys_over_cap} reports of keys beyond the limit not analysed\n` : '';
-  return `${head}${ratio}\n${capped}\n${variantsText(readOut)}\n${comparisonsText(readOut.comparisons)}${readOut.advice === undefined ? '' : `\n${harmless(readOut.advice)}\n`}`;
+  return `${shown}\n${capped}\n${variantsText(readOut)}\n${comparisonsText(readOut.comparisons)}${adviceText(readOut)}`;
+}
+
+function adviceText({ advice }: ShownExperiment): string {
+  return advice === undefined ? '' : `\n${harmless(advice)}\n`;
+}
+
+function exposureText({ exposure }: ExperimentReadOut): string {
+  const rows = exposure.map(({ variant, weight, keys, share, expected_share }) => {
+    return [variant, String(keys), percentText(share), percentText(expected_share), String(weight)];
+  });
+  return table([['EXPOSURE', 'KEYS', 'SHARE', 'PROMISED', 'WEIGHT'], ...rows]);
+}
+
+function percentText(share: number | null): string {
+  return share === null ? '-' : `${(100 * share).toFixed(1)} %`;
 }
 
 function variantsText({ variants }: ExperimentReadOut): string {
@@ -39,15 +56,10 @@ function variantsText({ variants }: ExperimentReadOut): string {
   const rows = variants.map((one) => [
     one.variant,
     one.version,
-    String(one.weight),
     String(one.requests),
-    String(one.keys),
     ...one.metrics.map(({ mean }) => numberText(mean)),
   ]);
-  return table([
-    ['VARIANT', 'VERSION', 'WEIGHT', 'REQUESTS', 'KEYS', ...metrics.map((name) => name.toUpperCase())],
-    ...rows,
-  ]);
+  return table([['VARIANT', 'VERSION', 'REQUESTS', ...metrics.map((name) => name.toUpperCase())], ...rows]);
 }
 
 function comparisonsText(comparisons: readonly ComparisonReadOut[]): string {
@@ -60,9 +72,13 @@ function comparisonsText(comparisons: readonly ComparisonReadOut[]): string {
     numberText(one.difference),
     one.interval === null ? '-' : `${numberText(one.interval.low)} … ${numberText(one.interval.high)}`,
     numberText(one.p_always_valid),
+    numberText(one.margin),
     one.verdict,
   ]);
-  return table([['VARIANT', 'METRIC', 'CONTROL', 'VALUE', 'DIFFERENCE', 'INTERVAL', 'P', 'VERDICT'], ...rows]);
+  return table([
+    ['VARIANT', 'METRIC', 'CONTROL', 'VALUE', 'DIFFERENCE', 'INTERVAL', 'P', 'MARGIN', 'VERDICT'],
+    ...rows,
+  ]);
 }
 
 export function numberText(value: number | null): string {

@@ -1,5 +1,5 @@
 /**
- * `sluice log query | tail | export`, `sluice explain`: what a running gateway has written down of its requests.
+ * `sluice log query | tail | export`: what a running gateway has written down of its requests.
  *
  * Must not know how it is stored.
  */
@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ask } from './ask.js';
 import { Exit } from './exit.js';
+import { cellText, type LoggedRow, millisOf, timeOf } from './logged-row.js';
 import { harmless, table } from './text.js';
 
 const examples = {
@@ -18,14 +19,9 @@ Examples:
   $ sluice log tail --last 5
   $ sluice log query "SELECT version, count(*) AS n, avg(latency_us) FROM predictions GROUP BY version"
   $ sluice log export "SELECT * FROM predictions WHERE status >= 400" --format csv --out errors.csv`,
-  explain: `
-Examples:
-  $ sluice explain 0196f3c2-5d1e-7a41-9d5b-0b7e5a1c2d3f`,
 };
 
 const controlPort = 'http://127.0.0.1:8002';
-
-type Row = Readonly<Record<string, unknown>>;
 
 interface Answer {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
@@ -64,7 +60,7 @@ export function addLogCommands(program: Command, env: NodeJS.ProcessEnv, write: 
     .option('--json', 'One JSON object a line, with every column.')
     .action(async ({ url, last, model, json }: Where & { last: string; model?: string; json?: true }) => {
       const parameters = new URLSearchParams({ last, ...(model === undefined ? {} : { model }) });
-      const { rows } = (await get(url, `log/tail?${parameters}`)) as { rows: readonly Row[] };
+      const { rows } = (await get(url, `log/tail?${parameters}`)) as { rows: readonly LoggedRow[] };
       write(json === true ? rows.map((row) => `${JSON.stringify(row)}\n`).join('') : tailText(rows));
     });
   withUrl(log.command('export').description('Write the answer of a query into a file.').argument('<sql>'))
@@ -82,23 +78,6 @@ export function addLogCommands(program: Command, env: NodeJS.ProcessEnv, write: 
       const cut = answer.isCut ? '; there are more, see prediction_log.query_rows' : '';
       write(`${answer.rows.length} rows written to ${harmless(out)}${cut}\n`);
     });
-  withUrl(
-    program
-      .command('explain')
-      .description('Show what is logged of one request: version, variant, why, timings, inputs and outputs.')
-      .argument('<request-id>')
-      .addHelpText('after', examples.explain),
-  )
-    .option('--json', 'Print the rows as they are.')
-    .action(async (id: string, { url, json }: Where & { json?: true }) => {
-      const { rows } = (await get(url, `requests/${encodeURIComponent(id)}`)) as { rows: readonly Row[] };
-      write(json === true ? `${JSON.stringify(rows, null, 2)}\n` : rows.map(explainText).join('\n'));
-    });
-}
-
-function cellText(value: unknown): string {
-  if (value === null || value === undefined) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function answerText({ columns, rows, isCut }: Answer): string {
@@ -106,7 +85,7 @@ function answerText({ columns, rows, isCut }: Answer): string {
   return isCut ? `${text}… there are more rows, see prediction_log.query_rows\n` : text;
 }
 
-function tailText(rows: readonly Row[]): string {
+function tailText(rows: readonly LoggedRow[]): string {
   if (rows.length === 0) return 'nothing is logged yet\n';
   const head = ['TIME', 'REQUEST', 'MODEL', 'VARIANT', 'STATUS', 'LATENCY_MS', 'BATCH', 'PREDICTION', 'SCORE'];
   const lines = rows.map((row) => [
@@ -121,58 +100,6 @@ function tailText(rows: readonly Row[]): string {
     typeof row.score === 'number' ? row.score.toPrecision(4) : '',
   ]);
   return table([head, ...lines]);
-}
-
-/** In the order in which people ask: who answered, why, how long, from what to what. */
-function explainText(row: Row): string {
-  const lines: [string, string][] = [
-    [
-      'request',
-      `${cellText(row.request_id)} item ${cellText(row.item_index)}, ${timeOf(row.ts)}, ${cellText(row.role)}`,
-    ],
-    [
-      'answered by',
-      `${cellText(row.model)} version ${cellText(row.version)}, digest ${cellText(row.artifact_sha256).slice(0, 12)}`,
-    ],
-    ['route', routeText(row)],
-    ['result', `status ${cellText(row.status)} ${cellText(row.error_code)}`],
-    [
-      'predicted',
-      `${cellText(row.prediction)} ${row.score === undefined || row.score === null ? '' : `(score ${cellText(row.score)})`}`,
-    ],
-    [
-      'time',
-      `${millisOf(row.latency_us)} ms, of that ${millisOf(row.queue_us)} in the queue, ${millisOf(row.upstream_us)} in the model`,
-    ],
-    ['batch', `${cellText(row.batch_size)} rows in its run`],
-    ['logged', `every ${cellText(inverse(row.sample_rate))} of such requests, by ${cellText(row.gateway_id)}`],
-  ];
-  const features = Object.entries(row).filter(([name, value]) => name.startsWith('f_') && value !== null);
-  for (const [name, value] of features) lines.push([name.slice(2), cellText(value)]);
-  if (row.input_json) lines.push(['inputs', cellText(row.input_json)]);
-  if (row.outputs_json) lines.push(['outputs', cellText(row.outputs_json)]);
-  return table(lines.map(([name, value]) => [name, value.trim()]));
-}
-
-function routeText(row: Row): string {
-  if (!row.experiment) return 'none';
-  const served = cellText(row.variant_served);
-  const assigned = cellText(row.variant_assigned);
-  const moved = served === assigned ? '' : `, assigned ${assigned}`;
-  return `${cellText(row.experiment)} phase ${cellText(row.phase)}: variant ${served}${moved}, because of ${cellText(row.route_reason)}`;
-}
-
-function inverse(rate: unknown): string {
-  return typeof rate === 'number' && rate > 0 ? String(Math.round(1 / rate)) : '?';
-}
-
-function timeOf(us: unknown): string {
-  const micros = Number(us);
-  return Number.isFinite(micros) ? new Date(micros / 1000).toISOString() : cellText(us);
-}
-
-function millisOf(us: unknown): string {
-  return (Number(us ?? 0) / 1000).toFixed(2);
 }
 
 function csvText({ columns, rows }: Answer): string {

@@ -10,7 +10,7 @@ import { showAuditTail, verifyAuditLog } from './audit.js';
 import { Exit } from './exit.js';
 import { showHistory } from './history.js';
 import { showModels } from './models.js';
-import { applyPlan, collectGarbage, type Gateway, operateModel, showModel, showPlan } from './operate.js';
+import { applyPlan, collectGarbage, type Gateway, operateModel, pollSource, showModel, showPlan } from './operate.js';
 
 const examples = {
   models: `
@@ -162,6 +162,15 @@ export function addModelCommands(program: Command, env: NodeJS.ProcessEnv, write
       };
       write(await operateModel('approve', model, body, gatewayAt(given)));
     },
+  );
+  withUrl(
+    models
+      .command('poll')
+      .description('Have a source asked now, even while it rests after failures.')
+      .argument('<source>')
+      .option('--accept-older', 'Believe its next index although it is older than one seen before.'),
+  ).action(async (source: string, given: Where & { acceptOlder?: true }) =>
+    write(await pollSource(source, given.acceptOlder === true, gatewayAt(given))),
   );
   withUrl(
     models

@@ -82,6 +82,11 @@ function modelText(shown: ShownModel): string {
   return `${lines.map(harmless).join('\n')}\n${table([head, ...rows])}`;
 }
 
+export async function pollSource(source: string, acceptOlder: boolean, gateway: Gateway): Promise<string> {
+  await post(addressOf(gateway, `sources/${encodeURIComponent(source)}/poll`), { accept_older: acceptOlder }, gateway);
+  return `source ${harmless(source)} is asked now\n`;
+}
+
 export async function collectGarbage(graceMs: number, gateway: Gateway): Promise<string> {
   const answer = await post(addressOf(gateway, 'gc'), { grace_ms: graceMs }, gateway);
   const { removed, bytes } = answer as { removed: readonly string[]; bytes: number };

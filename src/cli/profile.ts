@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
+import { agoMs } from './ago.js';
 import { Exit } from './exit.js';
 
 const examples = `
@@ -13,9 +14,14 @@ The file goes beside model.onnx, its name into manifest.json as "profile", and i
 --manifest the declared features are taken, each as its input holds it; without, every column is a feature. Columns named
 prediction and score are what the model answered for the row.
 
+With --label, what was true of labelled rows calibrates the score, and "sluice drift" shows an estimate of accuracy without
+labels. Take rows that the model was not trained on (--labelled): of others it is too sure. Numbers that vary together are
+described by principal components, so that a change of how they go together shows as reconstruction error.
+
 Examples:
   $ sluice profile build --from train.csv --model fraud --model-version 7 --manifest models/fraud/7/manifest.json --out profile.json
   $ sluice profile build --from train.parquet --model fraud --score probability --out profile.json
+  $ sluice profile build --from train.csv --labelled held-out.csv --label outcome --model fraud --out profile.json
   $ sluice profile build --from log --last 7d --model fraud --model-version 7 --manifest models/fraud/7/manifest.json --out profile.json`;
 
 interface Given {
@@ -27,12 +33,14 @@ interface Given {
   readonly baseline: string;
   readonly prediction: string;
   readonly score: string;
+  readonly label?: string;
+  readonly labelled?: string;
+  readonly components?: string;
   readonly rows: string;
   readonly last: string;
   readonly logPath: string;
 }
 
-const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 const rowsMost = 1_000_000;
 
 export function addProfileCommands(program: Command, env: NodeJS.ProcessEnv, write: (text: string) => void): void {
@@ -48,6 +56,9 @@ export function addProfileCommands(program: Command, env: NodeJS.ProcessEnv, wri
     .option('--baseline <kind>', 'What the rows are: training or validation.', 'training')
     .option('--prediction <column>', 'Column with the predictions.', 'prediction')
     .option('--score <column>', 'Column with the scores.', 'score')
+    .option('--label <column>', 'Column with what was true, for estimates without labels.')
+    .option('--labelled <file>', 'A .csv or .parquet file with the labelled rows, when they are others.')
+    .option('--components <n>', 'Principal components, 0 for none; else as many as explain 90 % of the variance.')
     .option('--rows <n>', 'Of more rows an even sample.', '100000')
     .option('--last <time>', 'From the log: how far back, as in 12h or 7d.', '7d')
     .option('--log-path <folder>', 'Folder of the prediction log.', env.SLUICE_PREDICTION_LOG_PATH ?? '.sluice/log')
@@ -62,9 +73,16 @@ async function built(given: Given): Promise<string> {
   const rowsMax = Number(given.rows);
   if (!Number.isInteger(rowsMax) || rowsMax < 1 || rowsMax > rowsMost)
     throw new Exit(2, `--rows: expected 1 to ${rowsMost}, got '${given.rows}'`);
+  const components = given.components === undefined ? undefined : Number(given.components);
+  if (components !== undefined && (!Number.isInteger(components) || components < 0 || components > 64))
+    throw new Exit(2, `--components: expected 0 to 64, got '${given.components}'`);
+  if (given.labelled !== undefined && given.label === undefined)
+    throw new Exit(2, '--labelled: name the column with what was true with --label');
   const log = { path: given.logPath, fromMs: Date.now() - agoMs(given.last) };
   const { makeProfile } = await import('../control/profile-maker.js');
-  const order = { from, model, version, baseline, manifest, prediction, score, rowsMax, log } as const;
+  const { label, labelled } = given;
+  const answers = { prediction, score, label, labelled };
+  const order = { from, model, version, baseline, manifest, ...answers, components, rowsMax, log } as const;
   const profile = await makeProfile(order);
   try {
     writeFileSync(out, `${JSON.stringify(profile)}\n`);
@@ -74,17 +92,14 @@ async function built(given: Given): Promise<string> {
   return `${out}: ${summary(profile)}\n`;
 }
 
-function agoMs(text: string): number {
-  const [, count, unit] = /^([1-9][0-9]{0,4})([mhd])$/.exec(text) ?? [];
-  if (count === undefined) throw new Exit(2, `--last: expected a time such as 12h or 7d, got '${text}'`);
-  return Number(count) * unitMs[unit!]!;
-}
-
-function summary({ features, prediction, score, source }: ReferenceProfile): string {
+function summary(profile: ReferenceProfile): string {
+  const { features, prediction, score, source, calibration, pca } = profile;
   const kinds = new Map<string, number>();
   for (const { kind } of Object.values(features)) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   const counted = Array.from(kinds, ([kind, count]) => `${count} ${kind}`).join(', ');
   const answers = [...(prediction ? ['prediction'] : []), ...(score ? ['score'] : [])];
   const more = answers.length === 0 ? '' : `, ${answers.join(' and ')}`;
-  return `${source?.rows ?? 0} rows, features: ${counted || 'none'}${more}`;
+  const together = pca === undefined ? [] : [`${pca.components.length} components of ${pca.features.length} features`];
+  const estimates = calibration === undefined ? [] : ['a calibrated score'];
+  return [`${source?.rows ?? 0} rows, features: ${counted || 'none'}${more}`, ...together, ...estimates].join(', ');
 }

@@ -34,7 +34,8 @@ export function unknownFlag(name: string, more: readonly string[]): string {
 /** One complaint of the schema as our own sentence; overrides of models and routes have an inside to point into. */
 export function wrongValue(option: Option, value: unknown, issue: z.core.$ZodIssue): string {
   if (option.facts.isSecret) return `expected ${option.facts.expected}, got something else`;
-  if (option.path === 'routes') return wrongRoute(value, issue);
+  if (option.path === 'routes') return wrongInside(routesInside, value, issue);
+  if (option.path === 'prediction_log.sinks') return wrongInside(sinksInside, value, issue);
   if (option.path !== 'model_overrides' || issue.path.length === 0) {
     return `expected ${option.facts.expected}, got ${shown(value)}`;
   }
@@ -48,31 +49,50 @@ export function wrongValue(option: Option, value: unknown, issue: z.core.$ZodIss
   return `${path}: expected ${expected}, got ${shown(at(value, issue.path.slice(0, 2)))}`;
 }
 
-function wrongRoute(value: unknown, issue: z.core.$ZodIssue): string {
-  const { path, message } = routeComplaint(value, issue);
+/** What is known of an option whose value has an inside to point into. */
+interface Inside {
+  /** Keys that may have been meant. */
+  readonly keys: readonly string[];
+  readonly whole: string;
+}
+
+function wrongInside(inside: Inside, value: unknown, issue: z.core.$ZodIssue): string {
+  const { path, message } = insideComplaint(inside, value, issue);
   return path === '' ? message : `${path}: ${message}`;
 }
 
 /** One complaint about routes: the path of the key, what was expected and what came. */
 export function routeComplaint(value: unknown, issue: z.core.$ZodIssue): { path: string; message: string } {
+  return insideComplaint(routesInside, value, issue);
+}
+
+function insideComplaint({ keys, whole }: Inside, value: unknown, issue: z.core.$ZodIssue) {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
     return {
       path: [...path, issue.keys[0]!].join('.'),
-      message: `unknown option${hint(nearest(issue.keys[0]!, routeKeys))}`,
+      message: `unknown option${hint(nearest(issue.keys[0]!, keys))}`,
     };
   }
   // A name that is no name is told by the rule of names; a record reports it from outside.
   const inner = issue.code === 'invalid_key' ? issue.issues[0] : issue;
-  const message = inner?.message.startsWith('expected') ? inner.message : 'expected routes by model';
+  const message = inner?.message.startsWith('expected') ? inner.message : `expected ${whole}`;
   return { path: path.join('.'), message: `${message}, got ${shown(at(value, issue.path))}` };
 }
 
-/** Keys that may have been meant. */
-const routeKeys =
-  'experiment key no_key salt default variants coverage layer holdout targeting overrides shadows canary version alias model weight header allow keys when name range percent steps guardrails'.split(
+const routesInside: Inside = {
+  whole: 'routes by model',
+  keys: 'experiment key no_key salt default variants coverage layer holdout targeting overrides shadows canary version alias model weight header allow keys when name range percent steps guardrails'.split(
     ' ',
-  );
+  ),
+};
+
+const sinksInside: Inside = {
+  whole: 'a list of sinks',
+  keys: 'name type url auth token_env user_env password_env allow_private ca_file allow_http max_retry_ms max_batch_rows max_batch_bytes timeout_ms subject namespace endpoint region force_path_style'.split(
+    ' ',
+  ),
+};
 
 /** The value there, or the one on the way in which nothing more can be. */
 function at(value: unknown, path: readonly PropertyKey[]): unknown {

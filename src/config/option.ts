@@ -36,15 +36,19 @@ export function integer(fallback: number, min: number, max: number, description:
   return check.default(fallback).meta({ description, expected: `an integer from ${min} to ${max}` });
 }
 
+export const KiB = 2 ** 10;
+export const MiB = 2 ** 20;
+export const GiB = 2 ** 30;
+
 const unitBytes: Readonly<Record<string, number>> = {
   '': 1,
   B: 1,
   KB: 1e3,
   MB: 1e6,
   GB: 1e9,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
+  KiB,
+  MiB,
+  GiB,
 };
 
 function bytesOfText(value: unknown): unknown {

@@ -4,12 +4,9 @@
  * Must not know how a row is written.
  */
 import { z } from 'zod';
-import { bytes, integer, share, structure, text, toggle } from './option.js';
+import { bytes, GiB, integer, KiB, MiB, share, structure, text, toggle } from './option.js';
 import { expecting } from './route-words.js';
-
-const KiB = 1024;
-const MiB = 1024 * KiB;
-const GiB = 1024 * MiB;
+import { sinks } from './sinks.js';
 
 const redactionRule = z.strictObject({
   target: z.string(expecting('a feature, or a place such as /inputs/image')).min(1).max(256),
@@ -45,6 +42,10 @@ export const predictionLog = z.object({
   max_bytes: bytes(20 * GiB, MiB, 1024 * 1024 * GiB, 'Finished files; the oldest days go first.'),
   payload_days: integer(30, 1, 36_500, 'Days after which inputs and outputs are removed.'),
   metadata_days: integer(400, 1, 36_500, 'Days after which rows are removed.'),
+  sinks: structure(sinks, [], {
+    description: 'Where rows go besides the disk, at least once: NATS JetStream, CloudEvents over HTTP, files to S3.',
+    expected: 'a list such as [{name: hub, type: http, url: https://hub.example.com/events}]',
+  }),
   query_rows: integer(10_000, 1, 1_000_000, 'Rows of one answer.'),
   query_timeout_ms: integer(30_000, 100, 600_000, 'Time that a query may take.'),
 });

@@ -8,11 +8,8 @@
  */
 import { z } from 'zod';
 import { comparison, type RetrainCondition, type RetrainSign, triggerTypes } from '../core/trigger.js';
-import { bytes, integer, structure, text } from './option.js';
+import { bytes, integer, KiB, MiB, structure, text } from './option.js';
 import { expecting, list, modelName, number, integer as whole } from './route-words.js';
-
-const KiB = 1024;
-const MiB = 1024 * KiB;
 
 const url = z
   .string(expecting('a URL such as https://hooks.example.com/sluice'))

@@ -40,7 +40,19 @@ const kinds = {
     'held',
     'undecided',
   ],
-  bad: ['refused', 'failed', 'quarantined', 'alert', 'down', 'gone', 'rolled_back', 'worse', 'fail', 'mismatch'],
+  bad: [
+    'refused',
+    'failed',
+    'quarantined',
+    'alert',
+    'drift',
+    'down',
+    'gone',
+    'rolled_back',
+    'worse',
+    'fail',
+    'mismatch',
+  ],
 };
 
 function kindOf(word) {

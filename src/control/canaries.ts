@@ -9,6 +9,8 @@
  *
  * Must not know any rule of when to move: `monitor/canary.ts` does.
  */
+
+import { versionOf } from '../config/route-table.js';
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId } from '../core/model.js';
@@ -16,6 +18,7 @@ import type { Route } from '../core/route.js';
 import type { Log } from '../log.js';
 import { type CanaryAction, type CanaryArm, evaluate } from '../monitor/canary.js';
 import type { CanaryState } from '../monitor/canary-state.js';
+import type { Moments } from '../monitor/moments.js';
 import type { CanaryPolicy } from '../monitor/policy.js';
 import type { ArmsSeen } from './arms-seen.js';
 import { byItself, type CanaryBook } from './canary-book.js';
@@ -35,7 +38,11 @@ export interface CanariesOptions {
   /** Has a version answer by default. @throws why it may not */
   readonly promote: (id: VersionId) => Promise<void>;
   readonly onRollback: () => void;
+  /** How right a version probably is since then, without labels; undefined while nobody can tell. */
+  readonly estimateOf: EstimateOf;
 }
+
+export type EstimateOf = (id: VersionId, sinceMs: number) => Moments | undefined;
 
 /** The two arms of the present phase. */
 export interface Evidence {
@@ -136,7 +143,7 @@ export class Canaries {
   async #judge(model: string): Promise<void> {
     const { book, now, log, onRollback } = this.#options;
     const run = book.runOf(model);
-    const evidence = this.#evidence(model);
+    const evidence = run && this.#evidence(model, run);
     if (run === undefined || evidence === undefined) return;
     const at = now();
     const blamed = this.#blamed.get(model) ?? null;
@@ -153,12 +160,28 @@ export class Canaries {
   }
 
   /** The next interval begins here. */
-  #evidence(model: string): Evidence | undefined {
-    const { canary, default: name } = this.#options.routes()[model]!;
+  #evidence(model: string, { candidate: version, state }: CanaryRun): Evidence | undefined {
+    const { canary, default: name, variants } = this.#options.routes()[model]!;
     const arms = this.#options.seen.phases.get(model)?.counts.look();
     const champion = arms?.find(({ variant }) => variant === name);
     const candidate = arms?.find(({ variant }) => variant === canary!.variant);
-    return champion === undefined || candidate === undefined ? undefined : { champion, candidate };
+    if (champion === undefined || candidate === undefined) return undefined;
+    const target = variants[name!]!;
+    const other = versionOf(model, target, this.#known);
+    return {
+      champion: this.#estimated(
+        champion,
+        other === undefined ? undefined : { model: target.model ?? model, version: other },
+        state,
+      ),
+      candidate: this.#estimated(candidate, version, state),
+    };
+  }
+
+  /** An arm with the estimate of its version since the step began. */
+  #estimated(arm: CanaryArm, id: VersionId | undefined, { stepStartedAtMs }: CanaryState): CanaryArm {
+    const estimate = id && this.#options.estimateOf(id, stepStartedAtMs);
+    return estimate === undefined ? arm : { ...arm, metrics: { ...arm.metrics, cbpe_accuracy: estimate } };
   }
 
   /** One change: written down, kept, and in force when this resolves. */
@@ -225,7 +248,7 @@ export class Canaries {
       this.#checkHas(model);
       const { book } = this.#options;
       const run = book.runOf(model);
-      const evidence = run !== undefined && isUnderWay(run) ? this.#evidence(model) : undefined;
+      const evidence = run !== undefined && isUnderWay(run) ? this.#evidence(model, run) : undefined;
       if (run === undefined || evidence === undefined)
         throw refusal(`the canary of '${model}' is ${run?.state.status ?? 'waiting for its candidate'}`);
       const state = next(run, evidence);

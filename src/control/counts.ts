@@ -102,6 +102,23 @@ export class ControlCounts {
     'kind',
   );
 
+  readonly outboundRefused = new Count(
+    'sluice_outbound_refused_total',
+    'Requests to sources and webhooks that were not made, because of the address or the redirect.',
+    'reason',
+  );
+  readonly authFailures = new Count(
+    'sluice_auth_failures_total',
+    'Callers of the control port who were turned away, by reason.',
+    'reason',
+  );
+  readonly changes = new Count('sluice_changes_total', 'Entries of the audit log, by what was done.', 'kind');
+  readonly threadRestarts = new Count(
+    'sluice_worker_restarts_total',
+    'Threads that run models and were started again because their process ended, by the reason it ended for.',
+    'reason',
+  );
+
   readonly admissions = new Count('sluice_admission_total', 'Versions that were tried, by verdict.', 'verdict');
   readonly loadSeconds = new Durations(
     'sluice_model_load_duration_seconds',
@@ -124,8 +141,10 @@ export class ControlCounts {
 
   families(): Family[] {
     const counts = [this.restarts, this.loads, this.loadFailures, this.swaps, this.rollbacks, this.polls];
-    const pulls = [this.pullBytes, this.pullFailures, this.securityEvents];
+    const pulls = [this.pullBytes, this.pullFailures, this.securityEvents, this.authFailures, this.outboundRefused];
     const times = [this.loadSeconds, this.admissionSeconds, this.swapSeconds, this.pullSeconds];
-    return [...counts, ...pulls, this.admissions, ...times].map((one) => one.family());
+    return [...counts, ...pulls, this.changes, this.threadRestarts, this.admissions, ...times].map((one) =>
+      one.family(),
+    );
   }
 }

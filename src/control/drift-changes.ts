@@ -32,6 +32,8 @@ export interface DriftChanges {
   readonly fallen: readonly FeatureChange[];
   readonly qualityFired: readonly QualityChange[];
   readonly qualityResolved: readonly QualityChange[];
+  /** What became of the estimate without labels; undefined = it stays. */
+  readonly estimate: 'fired' | 'resolved' | undefined;
 }
 
 /** Higher is worse. */
@@ -44,8 +46,8 @@ function levelIn(state: DriftState, key: string): DriftLevel {
 }
 
 export function changesBetween(
-  before: { readonly drift: DriftState; readonly quality: QualityState },
-  after: { readonly decision: DriftDecision; readonly results: readonly QualityResult[] },
+  before: { readonly drift: DriftState; readonly quality: QualityState; readonly estimate: Level },
+  after: { readonly decision: DriftDecision; readonly results: readonly QualityResult[]; readonly estimate: Level },
 ): DriftChanges {
   const { features, next } = after.decision;
   const changed = features.flatMap(({ name, family, psiCorrected, pAdjusted }): FeatureChange[] => {
@@ -62,7 +64,13 @@ export function changesBetween(
     fallen: changed.filter((change) => !isUp(change)),
     qualityFired: after.results.filter((one) => one.isFired && !wasFired(one)).map(told),
     qualityResolved: after.results.filter((one) => !one.isFired && wasFired(one)).map(told),
+    estimate: estimateChange(before.estimate, after.estimate),
   };
+}
+
+function estimateChange(before: Level, { isFired }: Level): DriftChanges['estimate'] {
+  if (before.isFired === isFired) return undefined;
+  return isFired ? 'fired' : 'resolved';
 }
 
 function worstFirst(a: FeatureChange, b: FeatureChange): number {

@@ -43,6 +43,16 @@ export function driftFamilies(measured: readonly Measured[]): Family[] {
       'Share of values that are missing, invalid, out of range or of an unseen category.',
       of(ratios),
     ),
+    gauge(
+      'sluice_quality_estimate',
+      'How right a version probably is, estimated from its scores without labels (CBPE), in the last judged window: it sees a change of the inputs, not of what is true of them.',
+      of(estimates),
+    ),
+    gauge(
+      'sluice_quality_estimate_degraded',
+      '1 while the estimate without labels is below what the profile had, in two windows in a row.',
+      of(({ estimate }) => (estimate === null ? [] : [{ labels: {}, value: estimate.fired ? 1 : 0 }])),
+    ),
   ];
 }
 
@@ -71,6 +81,14 @@ function states({ features }: DriftDocument): Sample[] {
     worst.set(family, Math.max(rank, worst.get(family) ?? 0));
   }
   return Array.from(worst, ([family, value]) => ({ labels: { family }, value }));
+}
+
+function estimates({ estimate }: DriftDocument): Sample[] {
+  if (estimate === null) return [];
+  const { accuracy, precision, recall, f1, accuracy_bound } = estimate;
+  return Object.entries({ accuracy, precision, recall, f1, accuracy_bound }).flatMap(([metric, value]) =>
+    value === null ? [] : [{ labels: { metric }, value }],
+  );
 }
 
 function ratios(document: DriftDocument): Sample[] {

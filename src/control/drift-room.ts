@@ -18,13 +18,16 @@ import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import type { Family } from '../core/series.js';
 import { type Watched, watchNameOf } from '../core/watched.js';
 import type { Log } from '../log.js';
+import { estimateMoments } from '../monitor/cbpe.js';
+import type { Moments } from '../monitor/moments.js';
 import { parseProfile, type ReferenceProfile } from '../monitor/profile-document.js';
-import type { DriftChanges } from './drift-changes.js';
-import { type DriftEvent, eventsOf } from './drift-events.js';
+import { type DriftEvent, eventsOf, signalsOf } from './drift-events.js';
 import { driftFamilies, type Measured } from './drift-families.js';
 import { DriftFiles } from './drift-files.js';
+import { sayChanges } from './drift-lines.js';
 import { DriftSeries } from './drift-series.js';
 import { countable, watchedOf } from './drift-watch.js';
+import type { JudgedSignals } from './judged-signals.js';
 import { type ModelDriftDocument, versionDocument } from './model-drift-document.js';
 
 export interface DriftRoomOptions {
@@ -35,6 +38,8 @@ export interface DriftRoomOptions {
   /** Only ever forward. */
   readonly now: () => number;
   readonly onChange: (event: DriftEvent) => void;
+  /** Each window that was judged, whatever came of it: policies count them. */
+  readonly onJudged: (judged: JudgedSignals) => void;
 }
 
 /** A version that is served. */
@@ -196,6 +201,7 @@ export class DriftRoom {
         rule: { minN, warn, alert, alpha, share },
         betweenMs: minute_ms,
         windowAgeMs: window_age_ms,
+        isBinary: this.#known.get(name)?.watched.semantics?.task === 'binary',
       });
     const series = make();
     try {
@@ -226,24 +232,10 @@ export class DriftRoom {
     const changes = series?.judge(now);
     if (series?.judged === undefined || changes === undefined) return;
     this.#save(name, known);
-    this.#say(known.id, changes);
-    for (const event of eventsOf(series.judged, changes, known.sha256)) this.#options.onChange(event);
-  }
-
-  #say(id: VersionId, { risen, fallen, qualityFired, qualityResolved }: DriftChanges): void {
-    const { log } = this.#options;
-    const model = nameOf(id);
-    const shown = 10;
-    const levels = (changes: DriftChanges['risen']) =>
-      changes.slice(0, shown).map(({ feature, from, to }) => `${feature}: ${from} → ${to}`);
-    const checks = (changes: DriftChanges['qualityFired']) =>
-      changes.slice(0, shown).map(({ feature, check }) => `${feature}: ${check}`);
-    if (risen.length > 0) log.warn('drift.detected', { model, count: risen.length, features: levels(risen) });
-    if (fallen.length > 0) log.info('drift.resolved', { model, count: fallen.length, features: levels(fallen) });
-    if (qualityFired.length > 0)
-      log.warn('data_quality.detected', { model, count: qualityFired.length, checks: checks(qualityFired) });
-    if (qualityResolved.length > 0)
-      log.info('data_quality.resolved', { model, count: qualityResolved.length, checks: checks(qualityResolved) });
+    const { judged } = series;
+    sayChanges(this.#options.log, known.id, changes, judged.estimate);
+    for (const event of eventsOf(judged, changes, known.sha256)) this.#options.onChange(event);
+    this.#options.onJudged(signalsOf(judged, known.sha256));
   }
 
   #saveAll(): void {
@@ -275,6 +267,13 @@ export class DriftRoom {
     if (versions.length > 0) return { model, versions };
     const what = version === undefined ? `model '${model}'` : `version ${version} of model '${model}'`;
     throw new GatewayError('NOT_FOUND', `${what} is not served, or its manifest declares no features to watch`);
+  }
+
+  /** How right a version probably is since then; undefined while nobody can tell. */
+  estimateOf({ model, version }: VersionId, sinceMs: number): Moments | undefined {
+    const known = [...this.#known.values()].find(({ id }) => id.model === model && id.version === version);
+    const expected = known?.series.get(judgedRole)?.expectedSince(sinceMs, this.#options.epochMs());
+    return expected && estimateMoments(expected);
   }
 
   families(): Family[] {

@@ -2,15 +2,17 @@
  * PART OF THE ROOT: one version in one role: what all processes saw of it, the window under way, and what was concluded.
  *
  *   closed minutes ─▶ ring (an hour, a day, a month)
- *                └──▶ window ─ enough rows ─▶ decideDrift, decideQuality ─▶ document, and what has changed
+ *                └──▶ window ─ enough rows ─▶ decideDrift, decideQuality, estimate ─▶ document, and what has changed
  *
  * Must not know files, processes or who is told.
  */
 import type { DriftStretch } from '../admin/drift-operations.js';
+import { type EstimateDocument, type ExpectedCounts, estimateDocument, estimateLevel } from '../monitor/cbpe.js';
 import { decideQuality, type QualityState } from '../monitor/data-quality.js';
 import { type DriftDecision, type DriftOptions, type DriftState, decideDrift } from '../monitor/drift.js';
 import { type DriftDocument, driftDocument, featureWindows, qualityInputs } from '../monitor/drift-document.js';
 import { minuteMs } from '../monitor/minutes.js';
+import { type Level, quiet } from '../monitor/persistence.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { Sketch, sketchFrom } from '../monitor/sketch.js';
 import { SketchLayout } from '../monitor/sketch-layout.js';
@@ -24,6 +26,8 @@ export interface SeriesOptions {
   /** Between two windows at least. */
   readonly betweenMs: number;
   readonly windowAgeMs: number;
+  /** The version tells two classes apart. */
+  readonly isBinary: boolean;
 }
 
 /** A closed minute whose buffer is not checked yet. */
@@ -48,6 +52,7 @@ interface Saved {
   readonly open: { readonly buffer: ArrayBuffer; readonly fromMinute: number; readonly toMinute: number } | undefined;
   readonly drift: DriftState;
   readonly quality: QualityState;
+  readonly estimate?: Level;
   readonly judged: DriftDocument | undefined;
   readonly windows: number;
 }
@@ -60,6 +65,7 @@ export class DriftSeries {
   readonly #window: AdaptiveWindow;
   #drift: DriftState = {};
   #quality: QualityState = {};
+  #estimate: Level = quiet;
   #judged: DriftDocument | undefined;
   /** That were judged. */
   windows = 0;
@@ -91,16 +97,30 @@ export class DriftSeries {
     const { rule } = this.#options;
     const decision = decideDrift(featureWindows(window.sketch), this.#drift, rule);
     const quality = decideQuality(qualityInputs(window.sketch), this.#quality, rule);
+    const expected = window.sketch.expected();
+    const level = expected === undefined ? this.#estimate : estimateLevel(this.#estimate, expected, this.#chunks);
     const changes = changesBetween(
-      { drift: this.#drift, quality: this.#quality },
-      { decision, results: quality.results },
+      { drift: this.#drift, quality: this.#quality, estimate: this.#estimate },
+      { decision, results: quality.results, estimate: level },
     );
     this.#drift = decision.next;
     this.#quality = quality.next;
-    this.#judged = driftDocument({ profile: this.profile, window, decision, quality: quality.results });
+    this.#estimate = level;
+    const estimate = this.#estimateOf(window.sketch);
+    this.#judged = driftDocument({ profile: this.profile, window, decision, quality: quality.results, estimate });
     this.windows++;
     this.isChanged = true;
     return changes;
+  }
+
+  get #chunks(): readonly number[] {
+    return this.profile.performance?.chunks ?? [];
+  }
+
+  #estimateOf(sketch: Sketch): EstimateDocument | undefined {
+    const { isBinary } = this.#options;
+    const expected = sketch.expected();
+    return expected && estimateDocument(expected, this.#chunks, { isFired: this.#estimate.isFired, isBinary });
   }
 
   get judged(): DriftDocument | undefined {
@@ -109,6 +129,12 @@ export class DriftSeries {
 
   get openRows(): number {
     return this.#window.provisional()?.sketch.rows ?? 0;
+  }
+
+  /** Of the whole minutes since then, of the last hour at most; undefined where scores are not calibrated. */
+  expectedSince(sinceMs: number, epochMs: number): ExpectedCounts | undefined {
+    const minutes = Math.min(minutesMost, Math.floor((epochMs - sinceMs) / minuteMs));
+    return minutes < 1 ? undefined : this.#ring.last('minute', minutes, epochMs).expected();
   }
 
   /** @returns undefined when there is nothing of that stretch */
@@ -135,7 +161,8 @@ export class DriftSeries {
     const { rule } = this.#options;
     const decision: DriftDecision = decideDrift(featureWindows(window.sketch), frozenDrift(this.#drift), rule);
     const { results: quality } = decideQuality(qualityInputs(window.sketch), frozenQuality(this.#quality), rule);
-    return driftDocument({ profile: this.profile, window, decision, quality, provisional: true });
+    const estimate = this.#estimateOf(window.sketch);
+    return driftDocument({ profile: this.profile, window, decision, quality, estimate, provisional: true });
   }
 
   save(): Saved {
@@ -148,6 +175,7 @@ export class DriftSeries {
       open: window && { buffer: window.sketch.buffer, fromMinute: window.fromMinute, toMinute: window.toMinute },
       drift: this.#drift,
       quality: this.#quality,
+      estimate: this.#estimate,
       judged: this.#judged,
       windows: this.windows,
     };
@@ -161,7 +189,8 @@ export class DriftSeries {
     if (saved.open !== undefined) this.#reopen(saved.open, monotonicMs);
     this.#drift = saved.drift;
     this.#quality = saved.quality;
-    this.#judged = saved.judged;
+    this.#estimate = saved.estimate ?? quiet;
+    this.#judged = saved.judged && { ...saved.judged, estimate: saved.judged.estimate ?? null };
     this.windows = saved.windows;
     return true;
   }
@@ -174,4 +203,5 @@ export class DriftSeries {
   }
 }
 
+const minutesMost = 60;
 const unitMs: Readonly<Record<Span, number>> = { minute: minuteMs, hour: 3_600_000, day: 86_400_000 };

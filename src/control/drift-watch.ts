@@ -38,7 +38,7 @@ export function countable(
   profile: ReferenceProfile,
   { features, isOutputShown }: Watched,
 ): { readonly profile: ReferenceProfile; readonly unknown: readonly string[] } {
-  const { prediction, score, pca, ...rest } = profile;
+  const { prediction, score, calibration, pca, ...rest } = profile;
   const known = new Set(features.map(({ name }) => name));
   const entries = Object.entries(profile.features);
   return {
@@ -47,6 +47,7 @@ export function countable(
       features: Object.fromEntries(entries.filter(([name]) => known.has(name))),
       ...(isOutputShown && prediction && { prediction }),
       ...(isOutputShown && score && { score }),
+      ...(isOutputShown && calibration && { calibration }),
       ...(pca?.features.every((name) => known.has(name)) && { pca }),
     },
     unknown: entries.map(([name]) => name).filter((name) => !known.has(name)),

@@ -21,7 +21,9 @@ import {
 } from '../monitor/experiment.js';
 import { quantileBoundMs } from '../monitor/latency.js';
 import { defaultCanaryPolicy, metricFacts } from '../monitor/policy.js';
+import { isMismatch } from '../monitor/srm.js';
 import type { ArmsSeen, SeenPhase } from './arms-seen.js';
+import type { EstimateOf } from './canaries.js';
 import { policyOf } from './canary-run.js';
 import { gauge } from './counts.js';
 
@@ -41,6 +43,10 @@ export interface ExperimentAnswer extends ExperimentReadOut {
 export interface ExperimentsOptions {
   readonly seen: ArmsSeen;
   readonly routes: () => Config['routes'];
+  /** The arms of a phase do not have the sizes that were promised; said once for each phase. */
+  readonly onMismatch: (answer: ExperimentAnswer) => void;
+  /** How right a version probably is since then, without labels; undefined while nobody can tell. */
+  readonly estimateOf: EstimateOf;
 }
 
 /** Requests from which on a p95 is more than its slowest ten. */
@@ -98,13 +104,15 @@ export class Experiments {
     const key = `${experiment.name}:${experiment.phase}`;
     const plan = this.#planOf(seen);
     const arms = counts.arms().map((arm) => {
-      const { version, weight } = experiment.variants.find(({ name }) => name === arm.variant)!;
-      return { ...arm, version, weight };
+      const { version, weight, model: answering } = experiment.variants.find(({ name }) => name === arm.variant)!;
+      const estimate = this.#options.estimateOf({ model: answering, version }, sinceMs);
+      const metrics = estimate === undefined ? arm.metrics : { ...arm.metrics, cbpe_accuracy: estimate };
+      return { ...arm, metrics, version, weight };
     });
     const memory = this.#memories.get(key) ?? freshMemory(experiment.phase);
     const look = readOut({ plan, arms, memory, keysOverCap: counts.keys.keysOverCap });
     this.#remember(key, look.memory);
-    return {
+    const answer: ExperimentAnswer = {
       ...look.readOut,
       model,
       control: plan.control,
@@ -115,6 +123,8 @@ export class Experiments {
       metrics: plan.metrics.map(({ metric, better, margin }) => ({ metric, better, margin })),
       advice: adviceOf(look.readOut),
     };
+    if (answer.srm.is_mismatch && !isMismatch(memory.ratioP)) this.#options.onMismatch(answer);
+    return answer;
   }
 
   /** Of phases that are over nothing is kept. */
@@ -126,14 +136,18 @@ export class Experiments {
     this.#memories = new Map([...this.#memories].filter(([name]) => living.has(name)));
   }
 
-  #planOf({ model, experiment }: SeenPhase): ExperimentPlan {
+  #planOf({ model, experiment, labelMetrics, counts }: SeenPhase): ExperimentPlan {
     const route = this.#options.routes()[model];
     const policy = (route && policyOf(route)) ?? defaultCanaryPolicy;
-    const judged = policy.guardrails.filter(({ metric }) => metric !== 'prediction_drift');
-    const metrics = judged.map((guardrail): ExperimentMetric => {
+    const metrics = policy.guardrails.map((guardrail): ExperimentMetric => {
       const { better, isShare } = metricFacts(guardrail);
       return { metric: guardrail.metric, better, isShare, margin: guardrail.margin };
     });
+    // Of an experiment that is no canary: what labels say, once they say something.
+    for (const metric of labelMetrics) {
+      const isSilent = counts.arms().every((arm) => (arm.metrics[metric]?.n ?? 0) === 0);
+      if (!isSilent && !metrics.some((one) => one.metric === metric)) metrics.push({ metric, ...successOf(metric) });
+    }
     return {
       name: experiment.name,
       control: route?.default ?? experiment.champion,
@@ -172,4 +186,9 @@ export class Experiments {
       ),
     ];
   }
+}
+
+function successOf(metric: string): Omit<ExperimentMetric, 'metric'> {
+  const { better, isShare } = metricFacts({ metric });
+  return { better, isShare, margin: null };
 }

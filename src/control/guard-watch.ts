@@ -4,11 +4,14 @@
  *
  *   swapped() ─▶ watched ─ put(), blamed() ─▶ verdict ─▶ putBack()          its time is over, something else answers ─▶ forgotten
  *
+ * What is watched is kept on disk, so that a restart within the minute takes the rest of it up: the counts of the new version
+ * begin anew with the processes, those of the one before are the kept ones.
+ *
  * Must not know the rule, or how a version is put back.
  */
 import { nameOf, type VersionId } from '../core/model.js';
 import type { Family } from '../core/series.js';
-import type { Traffic } from '../monitor/breach.js';
+import { noTraffic, type Traffic } from '../monitor/breach.js';
 import { type GuardVerdict, guardVerdict } from '../monitor/guard.js';
 import { TrafficHistory, trafficAfter } from './traffic-history.js';
 
@@ -19,17 +22,36 @@ export interface Swap {
   readonly previous: string;
 }
 
+/** A watch as it is kept, by model. */
+export type KeptWatches = Readonly<
+  Record<
+    string,
+    {
+      readonly version: string;
+      readonly previous: string;
+      /** Milliseconds since 1970. */
+      readonly swappedAt: number;
+      readonly before: Traffic;
+    }
+  >
+>;
+
 export interface GuardWatchOptions {
   /** How long after a swap; 0 = not at all. */
   readonly watchMs: number;
   readonly putBack: (swap: Swap, verdict: GuardVerdict) => Promise<void>;
-  /** A version that was to be put back and could not be. */
+  readonly remember: (watches: KeptWatches) => Promise<void>;
+  readonly remembered: KeptWatches;
+  /** A version that was to be put back, or a watch that was to be kept, and could not be. */
   readonly report: (what: string, error: unknown) => void;
   readonly now: () => number;
+  /** Milliseconds since 1970. */
+  readonly epochNow: () => number;
 }
 
 interface Watched extends Swap {
   readonly at: number;
+  readonly swappedAt: number;
   /** The last minute of the one before. */
   readonly before: Traffic;
   /** What the new one had answered when it took over. */
@@ -41,10 +63,23 @@ export class GuardWatch {
   readonly #history: TrafficHistory;
   /** By model. */
   readonly #watched = new Map<string, Watched>();
+  #saving: Promise<void> = Promise.resolve();
+  #isSaveDue = false;
 
   constructor(options: GuardWatchOptions) {
     this.#options = options;
     this.#history = new TrafficHistory(options.now);
+    if (options.watchMs > 0) this.#resume();
+  }
+
+  /** A clock that was set back since makes a watch longer, but never longer than a new one. */
+  #resume(): void {
+    const { remembered, watchMs, now, epochNow } = this.#options;
+    for (const [model, kept] of Object.entries(remembered)) {
+      const sinceSwapMs = Math.max(0, epochNow() - kept.swappedAt);
+      if (sinceSwapMs > watchMs) continue;
+      this.#watched.set(model, { model, ...kept, at: now() - sinceSwapMs, begun: noTraffic });
+    }
   }
 
   /** The latest counts of a process. */
@@ -59,20 +94,50 @@ export class GuardWatch {
   }
 
   swapped(swap: Swap): void {
-    const { watchMs, now } = this.#options;
+    const { watchMs, now, epochNow } = this.#options;
     if (watchMs === 0) return;
     const { model, version, previous } = swap;
     this.#watched.set(model, {
       ...swap,
       at: now(),
+      swappedAt: epochNow(),
       before: this.#history.lastMinuteOf({ model, version: previous }),
       begun: this.#history.of({ model, version }),
     });
+    this.#save();
+  }
+
+  /** This version answers, and did not take the place of another: after a start, or opened only now. */
+  answers(model: string, version: string | undefined): void {
+    if (this.#watched.get(model)?.version !== version) this.forget(model);
   }
 
   /** Something else has been decided about this model. */
   forget(model: string): void {
-    this.#watched.delete(model);
+    if (this.#watched.delete(model)) this.#save();
+  }
+
+  /** Resolves when what is watched is kept. */
+  saved(): Promise<void> {
+    return this.#saving;
+  }
+
+  /** Many changes at once are one write of the last of them. */
+  #save(): void {
+    if (this.#isSaveDue) return;
+    this.#isSaveDue = true;
+    const { remember, report } = this.#options;
+    this.#saving = this.#saving.then(() => {
+      this.#isSaveDue = false;
+      return remember(this.#kept()).catch((error: unknown) => report('keep which versions are watched', error));
+    });
+  }
+
+  #kept(): KeptWatches {
+    const kept: Record<string, KeptWatches[string]> = {};
+    for (const [model, { version, previous, swappedAt, before }] of this.#watched)
+      kept[model] = { version, previous, swappedAt, before };
+    return kept;
   }
 
   /** A process died while it ran this version. */

@@ -13,21 +13,29 @@ import { type LabelAnswer, labelsIn } from '../labels/feedback.js';
 import { servedOf } from '../labels/kinds.js';
 import { LabelBook } from '../labels/label-book.js';
 import type { LabelRecord } from '../labels/label-record.js';
+import { UnitSeal } from '../labels/unit-seal.js';
 import type { Log } from '../log.js';
+import { ensureHashKey, hashKeyOf } from '../predictions/hash-key.js';
 import { gauge } from './counts.js';
+import type { JudgedSignals } from './judged-signals.js';
+import { type LabellerRefused, Labellers } from './labellers.js';
 import { placeKey, type QualityEvent, QualityRoom } from './quality-room.js';
 
 export interface LabelRoomOptions {
-  readonly config: Pick<Config, 'labels' | 'prediction_log'>;
+  readonly config: Pick<Config, 'admin' | 'labels' | 'prediction_log'>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
   readonly epochMs: () => number;
   /** Only ever forward. */
   readonly now: () => number;
   readonly hasModel: (model: string) => boolean;
   readonly championOf: (model: string) => string | undefined;
-  /** A label of a prediction that a route gave to a variant. */
+  /** A label of a prediction that a route gave to a variant; its unit is not sealed. */
   readonly onLabel: (record: LabelRecord) => void;
   readonly onChange: (event: QualityEvent) => void;
+  /** Somebody who may not bring labels. */
+  readonly onRefused: (kind: LabellerRefused) => void;
+  readonly onJudged: (judged: JudgedSignals) => void;
 }
 
 const tickMs = 250;
@@ -39,6 +47,8 @@ export class LabelRoom {
   readonly quality: QualityRoom;
   readonly #options: LabelRoomOptions;
   readonly #book: LabelBook;
+  readonly #labellers: Labellers;
+  readonly #seal: UnitSeal;
   /** Resolves when what was there before has been read. */
   readonly #opened: Promise<void>;
   readonly #timers: NodeJS.Timeout[];
@@ -51,6 +61,9 @@ export class LabelRoom {
     const { days, early_ms, max_early, window, min_labels, margin, max_per_second } = config.labels;
     const path = resolve(config.prediction_log.path);
     this.#options = options;
+    ensureHashKey(path);
+    this.#seal = new UnitSeal(hashKeyOf(path).key);
+    this.#labellers = new Labellers(options);
     this.#tokens = burstS * max_per_second;
     this.#filledAt = now();
     this.quality = new QualityRoom({
@@ -58,6 +71,7 @@ export class LabelRoom {
       championOf: options.championOf,
       served: () => this.#served(),
       onChange: (event) => this.#changed(event),
+      onJudged: options.onJudged,
     });
     this.#book = new LabelBook({
       predictions: join(path, 'join'),
@@ -95,7 +109,10 @@ export class LabelRoom {
 
   #told(record: LabelRecord): void {
     this.quality.add(record);
-    if (!this.quality.isReplaying && record.prediction.experiment !== '') this.#options.onLabel(record);
+    const { prediction } = record;
+    if (this.quality.isReplaying || prediction.experiment === '') return;
+    const unit = prediction.unit === undefined ? undefined : this.#seal.opened(prediction.unit);
+    this.#options.onLabel({ ...record, prediction: { ...prediction, unit } });
   }
 
   #changed(event: QualityEvent): void {
@@ -109,9 +126,13 @@ export class LabelRoom {
 
   /**
    * @param body one label, or a list of them
-   * @throws INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE
+   * @throws UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE
    */
-  async take(model: string, body: unknown): Promise<{ readonly results: readonly LabelAnswer[] }> {
+  async take(
+    model: string,
+    { body, authorization }: { readonly body: unknown; readonly authorization: string },
+  ): Promise<{ readonly results: readonly LabelAnswer[] }> {
+    this.#labellers.check(authorization);
     const labels = labelsIn(body);
     this.#spend(labels.length);
     if (!this.#options.hasModel(model)) {

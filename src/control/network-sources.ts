@@ -10,6 +10,7 @@ import { invalid } from '../core/errors.js';
 import { createHttp } from '../registry/net/client.js';
 import { type CredentialPlaces, createCredentials } from '../registry/net/credentials.js';
 import type { Http } from '../registry/net/http.js';
+import type { Refusal } from '../registry/refusal.js';
 import { noTrust, readTrust } from '../registry/signing/trust.js';
 import { verifyDetached } from '../registry/signing/verify.js';
 import type { Source } from '../registry/source.js';
@@ -37,6 +38,7 @@ export interface SourceTools {
   readonly now: () => number;
   readonly epochNow: () => number;
   readonly random: () => number;
+  readonly onRefused?: ((refusal: Refusal) => void) | undefined;
 }
 
 /** What lies somewhere without a manifest is taken when it has not changed for so many polls. */
@@ -134,7 +136,7 @@ function urlOf(text: string, source: string): URL {
   return url;
 }
 
-function httpOf(config: NetworkConfig, origin: URL, { now, epochNow, random }: SourceTools): Http {
+function httpOf(config: NetworkConfig, origin: URL, { now, epochNow, random, onRefused }: SourceTools): Http {
   return createHttp({
     origin,
     allowHttp: config.allow_http,
@@ -145,6 +147,7 @@ function httpOf(config: NetworkConfig, origin: URL, { now, epochNow, random }: S
     now,
     epochNow,
     random,
+    onRefused,
     sleep: (delayMs, signal) => sleep(delayMs, undefined, { signal }),
   });
 }
@@ -162,7 +165,7 @@ function placesOf({ auth }: NetworkConfig): CredentialPlaces {
 /** An index may be signed as a whole. */
 function indexJudge(config: NetworkConfig, { trust }: SourceTools): VerifyIndex | undefined {
   const mode = signatureModeOf(config);
-  if (mode === 'off' || trust === '') return undefined;
+  if (mode === 'off' || (mode === 'warn' && trust === '')) return undefined;
   return async (bytes, signature) => {
     const signatures = signature === undefined ? [] : [{ path: 'index.json.sig', content: signature }];
     const read = async () => (trust === '' ? noTrust : readTrust(trust));

@@ -16,6 +16,7 @@ import type { Person } from './approval-desk.js';
 import type { ControlCounts } from './counts.js';
 import { type DriftRoom, driftOf } from './drift-room.js';
 import { type LabelRoom, labelsOf } from './label-room.js';
+import { loggedColumns } from './logged-columns.js';
 import { loggedAnswer, type PredictionRoom } from './prediction-room.js';
 import type { RegistryRoom } from './registry-room.js';
 import type { Reload } from './reload.js';
@@ -58,9 +59,7 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
     case 'apply':
       return reload.apply(tools.actor);
     case 'poll':
-      if (!room.supply.hint(operation.source))
-        throw new GatewayError('NOT_FOUND', `there is no source '${operation.source}'`);
-      return {};
+      return polled(operation, tools);
     case 'gc':
       return collected(operation.graceMs, tools);
     case 'triggers':
@@ -71,11 +70,29 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
       return driftOf(tools.drift).document(operation.model, operation.version, operation.stretch);
     case 'quality':
       return labelsOf(tools.labels).quality.document(operation.model);
+    case 'columns':
+      return loggedColumns(operation.model, room.registry);
     case 'log':
       return loggedAnswer(operation.asked, tools.predictions);
     default:
       return changed(operation, tools);
   }
+}
+
+/** What an operator forces is in the audit log before it counts. */
+async function polled(
+  { source, acceptOlder }: Extract<Operation, { operation: 'poll' }>,
+  { room, actor }: OperationTools,
+): Promise<unknown> {
+  const { supply, audit, forgetSerial } = room;
+  if (!supply.health().some(({ name }) => name === source))
+    throw new GatewayError('NOT_FOUND', `there is no source '${source}'`);
+  if (acceptOlder) {
+    await audit.append('serial.forced', `source ${source}`, { source }, actor);
+    await forgetSerial(source);
+  }
+  supply.wake(source);
+  return {};
 }
 
 type Change = Exclude<
@@ -86,6 +103,7 @@ type Change = Exclude<
       | 'triggers'
       | 'drift'
       | 'quality'
+      | 'columns'
       | 'history'
       | 'sources'
       | 'shadows'

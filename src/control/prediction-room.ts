@@ -1,6 +1,6 @@
 /**
  * PART OF THE ROOT: the prediction log of the control process: the folder made ready for the gateway processes, segments
- * turned into files, what is too old removed, and questions answered.
+ * turned into files and brought to sinks, what is too old removed, and questions answered.
  *
  * Must not know how a row is written or read.
  */
@@ -13,14 +13,16 @@ import type { Family } from '../core/series.js';
 import type { Log } from '../log.js';
 import { Archive } from '../predictions/archive.js';
 import { ensureHashKey } from '../predictions/hash-key.js';
+import { batchMates } from './batch-mates.js';
 import { gauge } from './counts.js';
+import type { SinkTools } from './network-sinks.js';
+import { PredictionSinks } from './prediction-sinks.js';
 
-export interface PredictionRoomOptions {
+export interface PredictionRoomOptions extends Omit<SinkTools, 'archive'> {
   readonly config: Config['prediction_log'];
   readonly log: Log;
   /** Whether a gateway process of this number and incarnation still writes. */
   readonly isLive: (gatewayId: string, incarnation: number) => boolean;
-  readonly epochMs: () => number;
 }
 
 /**
@@ -59,39 +61,46 @@ const jobMs = 600_000;
 const jobsMax = 64;
 /** How often closed segments are looked for, at most. */
 const convertMsMax = 5000;
+/** The analytics child loads it: the room of the log does not know that of labels. */
+const labelReader = new URL('../labels/label-rows.js', import.meta.url).href;
 
 export class PredictionRoom {
   readonly #archive: Archive;
+  readonly #sinks: PredictionSinks;
   readonly #timers: NodeJS.Timeout[];
 
-  private constructor(archive: Archive, timers: NodeJS.Timeout[]) {
+  private constructor(archive: Archive, sinks: PredictionSinks, timers: NodeJS.Timeout[]) {
     this.#archive = archive;
+    this.#sinks = sinks;
     this.#timers = timers;
   }
 
-  /** @returns undefined when nothing is to be logged. @throws what the file system says of the folder */
-  static open({ config, log, isLive, epochMs }: PredictionRoomOptions): PredictionRoom | undefined {
+  /** @returns undefined when nothing is to be logged. @throws what the file system says of the folder, or a sink of its own */
+  static open({ config, log, isLive, ...tools }: PredictionRoomOptions): PredictionRoom | undefined {
     if (!config.enabled) return undefined;
     const path = resolve(config.path);
-    const segments = join(path, 'segments');
+    const [root, segments] = [join(path, 'data'), join(path, 'segments')];
     mkdirSync(segments, { recursive: true });
     ensureHashKey(path);
     const archive = new Archive({
-      root: join(path, 'data'),
+      root,
       segments,
       analytics: { rssBytesMax, queueMax: jobsMax, idleMs, jobMs },
       retention: { payloadDays: config.payload_days, metadataDays: config.metadata_days, bytesMax: config.max_bytes },
+      labels: { directory: join(path, 'feedback'), readerUrl: labelReader, ageMs: config.segment_age_ms },
       queryRowsMax: config.query_rows,
       queryBytesMax: 3 * 2 ** 20,
       queryTimeoutMs: config.query_timeout_ms,
       isLive: ({ gatewayId, incarnation }) => isLive(gatewayId, incarnation),
-      epochMs,
+      epochMs: tools.epochMs,
     });
+    const sinks = new PredictionSinks({ ...tools, sinks: config.sinks, path, root, archive, log });
+    const convert = () => archive.convert().finally(() => sinks.wake());
     const failing = (event: string) => (error: Error) => log.warn(event, { error: error.message });
     const every = (ms: number, work: () => Promise<void>, event: string) =>
       setInterval(() => void work().catch(failing(event)), ms).unref();
-    return new PredictionRoom(archive, [
-      every(Math.min(convertMsMax, config.segment_age_ms), () => archive.convert(), 'predictions.convert'),
+    return new PredictionRoom(archive, sinks, [
+      every(Math.min(convertMsMax, config.segment_age_ms), convert, 'predictions.convert'),
       every(retainEveryMs, () => archive.retain(), 'predictions.retain'),
     ]);
   }
@@ -109,11 +118,13 @@ export class PredictionRoom {
       counter('sluice_prediction_log_converted_rows_total', 'Rows in finished files.', rows),
       counter('sluice_prediction_log_failed_total', 'Conversions of a segment that failed.', failed),
       counter('sluice_analytics_restarts_total', 'Ends of the analytics process before its work was done.', restarts),
+      ...this.#sinks.families(),
     ];
   }
 
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
+    await this.#sinks.close();
     this.#archive.close();
   }
 }
@@ -129,14 +140,15 @@ export async function loggedAnswer(question: LogQuestion, room: PredictionRoom |
   const { archive } = room;
   switch (question.ask) {
     case 'query':
-      await archive.convert();
+      await archive.settle();
       return archive.query({ sql: question.sql });
     case 'tail':
       return { rows: await archive.tail(question.last, question.model === undefined ? {} : { model: question.model }) };
     case 'request': {
       const rows = await archive.explain(question.id);
       if (rows.length === 0) throw new GatewayError('NOT_FOUND', `no row of request '${question.id}' is logged`);
-      return { request_id: question.id, rows };
+      await archive.settle();
+      return { request_id: question.id, rows, batches: await batchMates(rows, archive) };
     }
   }
 }

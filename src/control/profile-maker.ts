@@ -4,7 +4,10 @@
  *   CSV, Parquet ─┐
  *   the log      ─┴─▶ analytics child ─▶ columns ─▶ those that the manifest declares as features ─▶ ReferenceProfile
  *
- * Without a manifest every column but prediction and score is a feature, and its values decide of what kind.
+ *   labelled rows, best ones that the model was not trained on ─▶ how right a score is ─▶ estimates without labels
+ *   numbers that vary together                                 ─▶ principal components ─▶ reconstruction error
+ *
+ * Without a manifest every column but prediction, score and label is a feature, and its values decide of what kind.
  *
  * Must not know the command line.
  */
@@ -12,10 +15,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { GatewayError, invalid } from '../core/errors.js';
-import { buildProfile, type Column, type FeatureSpec } from '../monitor/profile-build.js';
+import { principalComponents } from '../monitor/principal-components.js';
+import { kindOf } from '../monitor/profile.js';
+import { buildProfile, type Column, type FeatureSpec, keptFeatures } from '../monitor/profile-build.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { Analytics } from '../predictions/analytics.js';
 import { type Manifest, parseManifest } from '../registry/manifest.js';
+import { estimatesIn } from './labelled-rows.js';
 
 export interface ProfileOrder {
   /** A file that ends in .csv or .parquet, or `log`. */
@@ -28,6 +34,12 @@ export interface ProfileOrder {
   /** Names of the columns with what the model answered. */
   readonly prediction: string;
   readonly score: string;
+  /** The column with what was true. */
+  readonly label?: string | undefined;
+  /** A file with labelled rows, in place of those of `from`. */
+  readonly labelled?: string | undefined;
+  /** Principal components: 0 = none, undefined = as many as explain nine tenths of the variance. */
+  readonly components?: number | undefined;
   /** Of more rows an even sample. */
   readonly rowsMax: number;
   /** Folder of the prediction log, and from when on its rows are taken. */
@@ -54,19 +66,38 @@ export async function makeProfile(order: ProfileOrder): Promise<ReferenceProfile
       'the log has columns for declared features only: name the manifest that declares them with --manifest',
     );
   const table = await tableOf(order);
-  const { model, version, baseline, prediction, score } = order;
-  const performance = manifest && performanceOf(manifest);
+  const { model, version, baseline, prediction, score, label, components } = order;
+  const estimates = await estimatesOf(order, table, manifest);
+  const performance = performanceOf(manifest, estimates?.chunks);
+  const answers = [prediction, score, ...(label === undefined ? [] : [label])];
+  const columns = keptFeatures(model, featuresOf(table, manifest, answers));
+  const pca = components === 0 ? undefined : componentsOf(columns, components);
   const answered = (name: string) => table.columns.get(name);
   return buildProfile({
     model,
     version,
     baseline: order.from === 'log' ? 'log' : baseline,
     source: table.source,
-    columns: featuresOf(table, manifest, [prediction, score]),
+    columns,
     ...(has(answered(prediction)) && { prediction: { values: answered(prediction)! } }),
     ...(has(answered(score)) && { score: { values: answered(score)!, ...scoreType(manifest) } }),
+    ...(estimates && { calibration: estimates.calibration }),
     ...(performance && { performance }),
+    ...(pca && { pca }),
   });
+}
+
+/** Categories have no distance from each other, so only numbers are looked at together. */
+function componentsOf(columns: readonly Column[], components: number | undefined) {
+  const numeric = columns.filter((column) => (column.kind ?? kindOf(column.values, column.datatype)) === 'numeric');
+  return principalComponents(numeric, { ...(components !== undefined && { components }) });
+}
+
+async function estimatesOf(order: ProfileOrder, table: Table, manifest: Manifest | undefined) {
+  const { label, labelled, prediction, score } = order;
+  if (label === undefined) return undefined;
+  const rows = labelled === undefined ? table : await tableOf({ ...order, from: labelled });
+  return estimatesIn((name) => rows.columns.get(name), { label, prediction, score }, manifest);
 }
 
 function has(values: readonly unknown[] | undefined): boolean {
@@ -106,10 +137,15 @@ function scoreType(manifest: Manifest | undefined): { readonly datatype?: string
   return datatype === undefined ? {} : { datatype };
 }
 
-function performanceOf({ metrics = [] }: Manifest): ReferenceProfile['performance'] {
+function performanceOf(
+  manifest: Manifest | undefined,
+  chunks: readonly number[] | undefined,
+): ReferenceProfile['performance'] {
+  const metrics = manifest?.metrics ?? [];
   const n = metrics.find((metric) => metric.n !== undefined)?.n;
-  if (metrics.length === 0) return undefined;
-  return { ...Object.fromEntries(metrics.map(({ name, value }) => [name, value])), ...(n !== undefined && { n }) };
+  if (metrics.length === 0 && chunks === undefined) return undefined;
+  const named = Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+  return { ...named, ...(n !== undefined && { n }), ...(chunks && { chunks }) };
 }
 
 async function tableOf(order: ProfileOrder): Promise<Table> {

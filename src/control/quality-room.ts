@@ -13,9 +13,12 @@ import { join } from 'node:path';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import type { Family, Series } from '../core/series.js';
+import type { RetrainSignals } from '../core/trigger.js';
 import type { LabelRecord } from '../labels/label-record.js';
+import type { Degradation } from '../monitor/degradation.js';
 import { parseProfile, type ReferenceProfile } from '../monitor/profile-document.js';
 import { gauge } from './counts.js';
+import type { JudgedSignals } from './judged-signals.js';
 import { type QualityDocument, seriesDocument } from './quality-document.js';
 import { type QualityRule, QualitySeries, type Reference } from './quality-series.js';
 import { headlineOf } from './quality-tally.js';
@@ -33,6 +36,8 @@ export interface QualityRoomOptions {
   /** Predictions served, by whoever answered. */
   readonly served: () => ReadonlyMap<string, number>;
   readonly onChange: (event: QualityEvent) => void;
+  /** Each window that was judged, whatever came of it: policies count them. */
+  readonly onJudged: (judged: JudgedSignals) => void;
 }
 
 /** Version or variant; a version has none. */
@@ -92,12 +97,14 @@ export class QualityRoom {
   #judge(place: Place, series: QualitySeries): void {
     const before = series.level;
     const judged = series.judge(this.#referenceOf(place, series));
-    if (this.isReplaying || place.variant !== '' || before.isFired === series.level.isFired) return;
-    const type = series.level.isFired ? 'io.sluice.quality.degraded' : 'io.sluice.quality.recovered';
+    if (this.isReplaying || place.variant !== '') return;
     const { metric } = headlineOf(series.meaning);
     const window = { from: new Date(judged.fromMs).toISOString(), to: new Date(judged.toMs).toISOString() };
     const { model, version } = place;
     const data = { model, version, metric, window, reference: judged.reference, ...judged.degradation };
+    this.#options.onJudged({ model, version, signals: signalsOf(series, judged.degradation), facts: data });
+    if (before.isFired === series.level.isFired) return;
+    const type = series.level.isFired ? 'io.sluice.quality.degraded' : 'io.sluice.quality.recovered';
     this.#options.onChange({ type, subject: nameOf(place), data: { ...data, dedup_key: `quality:${nameOf(place)}` } });
   }
 
@@ -149,8 +156,8 @@ export class QualityRoom {
         label_lag_p95_s: p95,
       } = seriesDocument(place, series, served.get(placeKey(place)) ?? 0);
       if (share !== null) coverage.push({ labels, value: share });
-      if (p50 !== null) lag.push({ labels: { ...labels, quantile: '0.5' }, value: p50 });
-      if (p95 !== null) lag.push({ labels: { ...labels, quantile: '0.95' }, value: p95 });
+      if (p50 !== null) lag.push({ labels: { ...labels, percentile: '50' }, value: p50 });
+      if (p95 !== null) lag.push({ labels: { ...labels, percentile: '95' }, value: p95 });
       degraded.push({ labels, value: series.level.isFired ? 1 : 0 });
     }
     return [
@@ -160,6 +167,12 @@ export class QualityRoom {
       gauge('sluice_label_lag_seconds', 'Time from a prediction to its label.', lag),
     ];
   }
+}
+
+/** Labels of a version are of predictions after its training. Without a reference nothing is said of its quality. */
+function signalsOf({ level, labelled }: QualitySeries, degradation: Degradation | null): RetrainSignals {
+  const quality = level.isFired ? 'degraded' : 'ok';
+  return { labelsSinceTraining: labelled, ...(degradation !== null && { quality }) };
 }
 
 /** As the counts of served predictions name it, too. */

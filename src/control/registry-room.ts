@@ -27,16 +27,19 @@ import type { Supply } from '../registry/supply.js';
 import { isServed } from '../registry/versions.js';
 import type { Blame } from '../supervisor/blame.js';
 import { ApprovalDesk } from './approval-desk.js';
+import type { EstimateOf } from './canaries.js';
 import type { ControlCounts } from './counts.js';
+import type { ExperimentAnswer } from './experiments.js';
 import { catalogueOptions, foreseen } from './foresight.js';
 import { GuardWatch, type Swap } from './guard-watch.js';
 import { LoadTimes } from './load-times.js';
 import { sourcesIn } from './network-sources.js';
-import { openGoldenRecords, openServing } from './registry-state.js';
+import { openGoldenRecords, openServing, openWatches } from './registry-state.js';
 import { openStore } from './registry-store.js';
 import { supplyOf } from './registry-supply.js';
 import type { LiveConfig, ModelChange } from './reload.js';
 import { openRouteRoom, type RouteRoom } from './route-room.js';
+import { storedMemory } from './source-memory.js';
 import { blameWritten, publicationWritten, putBackWritten } from './written-down.js';
 
 export interface RegistryTools {
@@ -54,6 +57,10 @@ export interface RegistryTools {
   readonly audited: (record: AuditRecord) => void;
   /** A version may be served. @param lineage as its manifest says */
   readonly admitted: (id: VersionId, lineage: unknown) => void;
+  /** The arms of an experiment do not have the sizes that their weights promise. */
+  readonly mismatched: (answer: ExperimentAnswer) => void;
+  /** How right a version probably is since then, without labels; undefined while nobody can tell. */
+  readonly estimateOf: EstimateOf;
   readonly now: () => number;
   readonly epochNow: () => number;
   readonly cpuMs: () => number;
@@ -72,6 +79,8 @@ export interface RegistryRoom {
   readonly approvals: ApprovalDesk;
   /** Is told what processes count, and puts a version back that does worse than the one before. */
   readonly guard: GuardWatch;
+  /** The index that a source gives next is believed, whatever it said before. */
+  forgetSerial(source: string): Promise<void>;
   /** Deletes what nobody needs from the store. */
   collect(graceMs: number): Promise<Collected>;
   /** A version is blamed for the death of a process: written down, and twice within the window is too often. */
@@ -128,6 +137,8 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     promote: (id) => registryOf().decisions.promote(id, 'champion', { prepare: false, allowBreaking: false }),
     refresh: tools.refresh,
     onRollback: () => counts.rollbacks.add(['canary']),
+    onMismatch: tools.mismatched,
+    estimateOf: tools.estimateOf,
   });
   const withChanges = (config: Config): Config => ({ ...config, routes: routes.inForce(config.routes) });
   const catalogue = new Catalogue(catalogueOptions(sources, () => withChanges(live.current), log));
@@ -148,10 +159,12 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
 
   const approvals = await ApprovalDesk.open(store.state, { audit, config: () => live.current, epochNow });
   const kept = () => new Set([...(room.registry?.kept() ?? []), ...approvals.awaited()]);
-  const supply = await supplyOf(tools, {
+  const memory = await storedMemory(store.state);
+  const supply = supplyOf(tools, {
     sources,
     catalogue,
     store,
+    memory,
     quarantine,
     registry: () => room.registry,
     kept,
@@ -168,11 +181,15 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     warn: (id, warning) => log.warn('model.warning', { model: nameOf(id), warning }),
   });
 
+  const watches = await openWatches(store.state);
   const guard = new GuardWatch({
     watchMs: config.models.guard_ms,
+    remember: (next) => watches.change(() => next),
+    remembered: watches.value,
     putBack: (swap, verdict) => putBackWritten(swap, verdict, { registry: registryOf(), audit, counts, log }),
     report,
     now,
+    epochNow,
   });
 
   const registry: Registry = new Registry({
@@ -193,12 +210,13 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       if (version !== undefined) await approvals.used({ model, version }, publication.spec);
       await publicationWritten(publication, { audit, config: live.current, counts, log });
       if (version !== undefined) published.set(nameOf({ model, version }), now());
-      guard.forget(model);
       if (version !== undefined && previous !== undefined && isToGuard(registry, { model, version, previous }))
         guard.swapped({ model, version, previous });
+      else guard.answers(model, version);
     },
     remember: (next) => serving.change(() => next),
     remembered: serving.value,
+    storedSha256: (id, source) => store.find({ ...id, source })?.artifactSha256,
     breaches: (old, next) => {
       if (live.current.model_overrides[next.id.model]?.allow_breaking === true) return [];
       const contractOf = (spec: VersionSpec) => ({
@@ -236,6 +254,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
         report(`quarantine ${nameOf(blame.id)}`, error),
       );
     },
+    forgetSerial: async (source) => memory.serialOf(source).set(0),
     collect,
     foresee: (next) => foresee({ ...next, routes: routes.foreseen(next.routes) }),
     takeUp: async (before) => {
@@ -261,6 +280,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       routes.close();
       registry.close();
       await supply.close();
+      await guard.saved();
       await audit
         .append('stopped', 'server', {})
         .catch((error: unknown) => report('write down that the server stopped', error));

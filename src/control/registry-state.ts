@@ -1,6 +1,6 @@
 /**
- * PART OF THE ROOT: what the registry keeps in the store from one start to the next: what served and why, and the outputs that
- * golden samples gave when a version was first tried.
+ * PART OF THE ROOT: what the registry keeps in the store from one start to the next: what served and why, which
+ * swaps are watched, and the outputs that golden samples gave when a version was first tried.
  *
  * Must not know when any of it changes.
  */
@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { GoldenRecord } from '../core/admission.js';
 import type { Remembered } from '../registry/registry-options.js';
 import { StateDocument, type StateFolder } from '../registry/store/state.js';
+import type { KeptWatches } from './guard-watch.js';
 
 type GoldenRecords = Readonly<Record<string, GoldenRecord>>;
 
@@ -33,6 +34,25 @@ const remembered = z.record(
 
 export function openServing(state: StateFolder): Promise<StateDocument<Remembered>> {
   return StateDocument.open<Remembered>(state, 'serving', remembered, {});
+}
+
+const counts = z.array(z.number());
+const watches: z.ZodType<KeptWatches> = z.record(
+  z.string(),
+  z.object({
+    version: z.string(),
+    previous: z.string(),
+    swappedAt: z.number(),
+    before: z.object({
+      requests: z.number(),
+      faults: z.number(),
+      latency: z.object({ boundsMs: counts, counts }),
+    }),
+  }),
+);
+
+export function openWatches(state: StateFolder): Promise<StateDocument<KeptWatches>> {
+  return StateDocument.open<KeptWatches>(state, 'guard', watches, {});
 }
 
 /** By the sha256 of a version. */

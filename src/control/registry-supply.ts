@@ -15,7 +15,7 @@ import { Supply } from '../registry/supply.js';
 import { type SourceConfig, sourceOf } from './network-sources.js';
 import type { RegistryTools } from './registry-room.js';
 import { hooksOf } from './registry-store.js';
-import { storedMemory } from './source-memory.js';
+import type { SourceMemory } from './source-memory.js';
 
 const listTimeoutMs = 30_000;
 /** A start with an earlier listing waits no longer than this for a newer one. */
@@ -25,6 +25,7 @@ export interface SupplyParts {
   readonly sources: readonly SourceConfig[];
   readonly catalogue: Catalogue;
   readonly store: Store;
+  readonly memory: SourceMemory;
   readonly quarantine: Quarantine;
   /** Undefined until it is there. */
   readonly registry: () => Registry | undefined;
@@ -36,12 +37,13 @@ export interface SupplyParts {
 }
 
 /** @throws INVALID_ARGUMENT for a source that cannot be */
-export async function supplyOf(tools: RegistryTools, parts: SupplyParts): Promise<Supply> {
+export function supplyOf(tools: RegistryTools, parts: SupplyParts): Supply {
   const { live, log, counts, now, epochNow, random, environment } = tools;
-  const { catalogue, store, quarantine, registry, alarm, report } = parts;
+  const { catalogue, store, memory, quarantine, registry, alarm, report } = parts;
   const { models, registry: config } = live.current;
-  const memory = await storedMemory(store.state);
-  const sourceTools = { bareName: models.name, trust: config.trust, memory, environment, now, epochNow, random };
+  const onRefused = ({ kind }: Refusal) => counts.outboundRefused.add([kind]);
+  const clock = { now, epochNow, random };
+  const sourceTools = { bareName: models.name, trust: config.trust, memory, environment, onRefused, ...clock };
   const supply = new Supply({
     sources: parts.sources.map((source) => ({
       source: sourceOf(source, sourceTools),

@@ -14,11 +14,11 @@ import type { Family } from '../core/series.js';
 import type { Log } from '../log.js';
 import type { StateFolder } from '../registry/store/state.js';
 import { ArmsSeen, type LabelledArm, type LabelValues } from './arms-seen.js';
-import { Canaries } from './canaries.js';
+import { Canaries, type EstimateOf } from './canaries.js';
 import { CanaryBook } from './canary-book.js';
 import { isUnderWay } from './canary-run.js';
 import { gauge } from './counts.js';
-import { Experiments } from './experiments.js';
+import { type ExperimentAnswer, Experiments } from './experiments.js';
 import { RouteChanges } from './route-changes.js';
 import { RouteDesk } from './route-desk.js';
 import { canaryDocuments } from './route-document.js';
@@ -41,6 +41,10 @@ export interface RouteRoomTools {
   /** Resolves when every process has told its counts. */
   readonly refresh: () => Promise<void>;
   readonly onRollback: () => void;
+  /** How right a version probably is since then, without labels; undefined while nobody can tell. */
+  readonly estimateOf: EstimateOf;
+  /** The arms of an experiment do not have the sizes that their weights promise. */
+  readonly onMismatch: (answer: ExperimentAnswer) => void;
 }
 
 export interface RouteRoom {
@@ -82,9 +86,19 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
   });
   const written = () => changes.inForce();
   const book = await CanaryBook.open({ state, audit, now, routes: written });
-  const { promote, onRollback } = tools;
-  const canaries = new Canaries({ book, log, seen, now, routes: written, publish, promote, onRollback });
-  const experiments = new Experiments({ seen, routes: written });
+  const { promote, onRollback, estimateOf } = tools;
+  const routed = { book, log, seen, now, routes: written };
+  const canaries = new Canaries({ ...routed, publish, promote, onRollback, estimateOf });
+  const experiments = new Experiments({
+    seen,
+    routes: written,
+    estimateOf,
+    onMismatch: (answer) => {
+      const { experiment, phase, srm, model } = answer;
+      log.warn('experiment.srm', { experiment, route: model, phase, p: srm.p_seq, keys: JSON.stringify(srm.keys) });
+      tools.onMismatch(answer);
+    },
+  });
   const slowMs = (model: string, experiment: string) =>
     book.runOf(model)?.state.slowMs ?? experiments.slowMs(experiment);
   const routes = await Routes.open(state, { changes, canaries, book, seen, slowMs });

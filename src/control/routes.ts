@@ -108,10 +108,11 @@ export class Routes {
   }
 }
 
-const countedHere = ['error_rate', 'slow_share', 'prediction_drift'];
+const countedHere = ['error_rate', 'slow_share', 'prediction_drift', 'cbpe_accuracy'];
 
-/** Metrics of a canary for which labels have to come. */
+/** Metrics for which labels have to come: those of a canary, and of an experiment that is none how often it is right. */
 function labelMetricsOf(route: Config['routes'][string] | undefined): string[] {
+  if (route?.canary === undefined) return ['accuracy'];
   return metricsOf(route).filter((metric) => !countedHere.includes(metric));
 }
 

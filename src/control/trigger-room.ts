@@ -42,6 +42,8 @@ export interface TriggerTools {
   readonly random: () => number;
   /** One that nobody else has. */
   readonly newId: () => string;
+  /** An endpoint is where events must not go. */
+  readonly onRefused?: (refusal: { readonly kind: string }) => void;
 }
 
 type Facts = Readonly<Record<string, unknown>>;
@@ -82,9 +84,9 @@ export class TriggerRoom {
   }
 
   async #open(): Promise<void> {
-    const { config, room, sources, log, now, epochNow, random, environment, newId } = this.#tools;
+    const { config, room, sources, log, now, epochNow, random, environment, newId, onRefused } = this.#tools;
     const { path, endpoints, max_events, max_bytes } = config.triggers;
-    const { post, close } = postingTo(endpoints, { now, epochNow, random });
+    const { post, close } = postingTo(endpoints, { now, epochNow, random, onRefused });
     const { outbox, lostBytes } = await Outbox.open({
       path: join(resolve(path), 'outbox.journal'),
       endpoints: endpointsOf(endpoints, environment),
@@ -152,31 +154,6 @@ export class TriggerRoom {
     } catch (error) {
       this.#report(`look at the retraining policy of ${model}`, error);
     }
-  }
-
-  /** Drift, or the quality of inputs, is not what it was. */
-  drifted({
-    type,
-    subject,
-    data,
-  }: {
-    readonly type: TriggerType;
-    readonly subject: string;
-    readonly data: Facts;
-  }): void {
-    void this.raise(type, subject, data);
-    const {
-      drifted_weight_share: driftShare,
-      model,
-      version,
-      window,
-      artifact_sha256,
-      baseline,
-      query,
-      features,
-    } = data;
-    if (!type.startsWith('io.sluice.drift.') || typeof model !== 'string' || typeof driftShare !== 'number') return;
-    void this.look(model, { driftShare }, { version, window, artifact_sha256, baseline, query, features });
   }
 
   /** An entry of the audit log is on the disk. */

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
-import { createHttp, type LastAnswer } from '../registry/net/client.js';
+import { createHttp, type HttpOptions, type LastAnswer } from '../registry/net/client.js';
 import type { Http } from '../registry/net/http.js';
 import { type Environment, secretOf } from '../registry/net/secret.js';
 import type { Endpoint, PostWebhook } from '../triggers/attempt.js';
@@ -32,22 +32,27 @@ export function endpointsOf(endpoints: Endpoints, environment: Environment): rea
   });
 }
 
+/** Where somebody is told something. */
+type Receiver = Pick<Endpoints[string], 'url' | 'allow_http' | 'allow_private' | 'ca_file'>;
+
 /** Once, to exactly that address: no redirects, no proxies, and not to private addresses that were not allowed. */
 export function postingTo(
-  endpoints: Endpoints,
-  clock: { readonly now: () => number; readonly epochNow: () => number; readonly random: () => number },
+  receivers: Readonly<Record<string, Receiver>>,
+  tools: Pick<HttpOptions, 'now' | 'epochNow' | 'random' | 'onRefused'>,
+  totalTimeoutMs = timeoutMs,
 ): { readonly post: PostWebhook; readonly close: () => void } {
   const ways = new Map<string, { readonly url: URL; readonly http: Http }>();
-  for (const [name, { url, allow_http, allow_private, ca_file }] of Object.entries(endpoints)) {
+  for (const [name, { url, allow_http, allow_private, ca_file }] of Object.entries(receivers)) {
     const http = createHttp({
-      ...clock,
+      ...tools,
       origin: new URL(url),
       allowHttp: allow_http,
       allowPrivate: allow_private,
       allowHosts: [],
       caFile: ca_file,
       triesMax: 1,
-      totalTimeoutMs: timeoutMs,
+      totalTimeoutMs,
+      headerTimeoutMs: totalTimeoutMs,
       sleep: (delayMs, signal) => sleep(delayMs, undefined, { signal }),
     });
     ways.set(name, { url: new URL(url), http });

@@ -2,10 +2,11 @@
  * MurmurHash3 x86 32 over the UTF-8 of a text, and `uniform`, the number in (0, 1) that it stands for: what assignment and
  * sampling decide by (monitoring §2.1).
  *
- *   prefixOf('salt:variant:') ─ once ─▶ HashPrefix ─ hashAfter(prefix, key) ─▶ the hash of both texts in one
+ *   prefixOf('salt:variant:') ── once ──▶ HashPrefix ┐
+ *   wordsOf(key) ── once for all prefixes ──▶ Words  ┴─ hashOf(prefix, words) ─▶ the hash of both texts in one
  *
- * What stands before a key is the same for every request, so it is hashed once and the key alone each time. Nothing is
- * allocated for ASCII. Lone surrogates count as U+FFFD.
+ * What stands before a key is the same for every request, so it is hashed once. Reading a text costs more than hashing it, so
+ * a key that several prefixes precede is read once. Nothing is allocated for ASCII. Lone surrogates count as U+FFFD.
  *
  * Must not know what the texts mean.
  */
@@ -19,9 +20,20 @@ export interface HashPrefix {
   readonly bytes: number;
 }
 
+/** A text by its bytes, four in a word, the first one lowest. */
+export interface Words {
+  readonly words: Int32Array;
+  readonly count: number;
+  /** The bytes after the last whole word. */
+  readonly tail: number;
+  readonly bytes: number;
+}
+
 const c1 = 0xcc9e2d51;
 const c2 = 0x1b873593;
 const utf8 = new TextEncoder();
+/** Longer texts are rare, and allocate. */
+const wordsMax = 64;
 
 /** The empty text under `seed`. */
 function start(seed: number): HashPrefix {
@@ -31,12 +43,9 @@ function start(seed: number): HashPrefix {
 const unseeded = start(0);
 
 export function prefixOf(text: string, seed = 0): HashPrefix {
-  return extended(start(seed), utf8.encode(text));
-}
-
-function extended(prefix: HashPrefix, more: Uint8Array): HashPrefix {
-  let { hash, pending, pendingBytes } = prefix;
-  for (const byte of more) {
+  let { hash, pending, pendingBytes } = start(seed);
+  const bytes = utf8.encode(text);
+  for (const byte of bytes) {
     pending |= byte << (pendingBytes << 3);
     if (++pendingBytes === 4) {
       hash = withBlock(hash, pending);
@@ -44,37 +53,75 @@ function extended(prefix: HashPrefix, more: Uint8Array): HashPrefix {
       pendingBytes = 0;
     }
   }
-  return { hash, pending, pendingBytes, bytes: prefix.bytes + more.length };
+  return { hash, pending, pendingBytes, bytes: bytes.length };
 }
 
-/** The unsigned hash of the prefix with `text` after it. */
-export function hashAfter(prefix: HashPrefix, text: string): number {
-  let { hash, pending, pendingBytes } = prefix;
+/** One for the thread: what was read last. */
+const read = { words: new Int32Array(wordsMax), count: 0, tail: 0, bytes: 0 };
+
+/** Reads a text. @returns its words, valid until the next text is read */
+export function wordsOf(text: string): Words {
   const { length } = text;
-  const shift = pendingBytes << 3;
+  const { words } = read;
+  if (length > words.length << 2) return wordsOfBytes(utf8.encode(text));
+  let count = 0;
   let i = 0;
-  // Four characters are a block, part of which waits where the prefix left one unfinished.
   for (; i + 3 < length; i += 4) {
     const a = text.charCodeAt(i);
     const b = text.charCodeAt(i + 1);
     const c = text.charCodeAt(i + 2);
     const d = text.charCodeAt(i + 3);
-    if ((a | b | c | d) > 0x7f) return finished(extended(prefix, utf8.encode(text)));
-    const block = a | (b << 8) | (c << 16) | (d << 24);
-    hash = withBlock(hash, pending | (block << shift));
-    pending = shift === 0 ? 0 : (block >>> (32 - shift)) | 0;
+    if ((a | b | c | d) > 0x7f) return wordsOfBytes(utf8.encode(text));
+    words[count++] = a | (b << 8) | (c << 16) | (d << 24);
   }
-  for (; i < length; i++) {
+  let tail = 0;
+  for (let shift = 0; i < length; i++, shift += 8) {
     const byte = text.charCodeAt(i);
-    if (byte > 0x7f) return finished(extended(prefix, utf8.encode(text)));
-    pending |= byte << (pendingBytes << 3);
-    if (++pendingBytes === 4) {
-      hash = withBlock(hash, pending);
-      pending = 0;
-      pendingBytes = 0;
-    }
+    if (byte > 0x7f) return wordsOfBytes(utf8.encode(text));
+    tail |= byte << shift;
   }
-  return finalized(hash, pending, prefix.bytes + length);
+  read.count = count;
+  read.tail = tail;
+  read.bytes = length;
+  return read;
+}
+
+function wordsOfBytes(bytes: Uint8Array): Words {
+  const count = bytes.length >> 2;
+  const words = count > read.words.length ? new Int32Array(count) : read.words;
+  for (let i = 0; i < count; i++) {
+    const at = i << 2;
+    words[i] = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+  }
+  let tail = 0;
+  for (let at = count << 2, shift = 0; at < bytes.length; at++, shift += 8) tail |= bytes[at]! << shift;
+  return { words, count, tail, bytes: bytes.length };
+}
+
+/** The unsigned hash of the prefix with a text after it. */
+export function hashOf(prefix: HashPrefix, { words, count, tail, bytes }: Words): number {
+  let { hash, pending } = prefix;
+  const total = prefix.bytes + bytes;
+  const shift = prefix.pendingBytes << 3;
+  if (shift === 0) {
+    for (let i = 0; i < count; i++) hash = withBlock(hash, words[i]!);
+    return finalized(hash, tail, total);
+  }
+  // Every word fills the block that the prefix left unfinished, and leaves one itself.
+  const rest = 32 - shift;
+  for (let i = 0; i < count; i++) {
+    const word = words[i]!;
+    hash = withBlock(hash, pending | (word << shift));
+    pending = word >>> rest;
+  }
+  pending |= tail << shift;
+  if (prefix.pendingBytes + (bytes & 3) < 4) return finalized(hash, pending, total);
+  return finalized(withBlock(hash, pending), tail >>> rest, total);
+}
+
+/** The unsigned hash of the prefix with `text` after it. */
+export function hashAfter(prefix: HashPrefix, text: string): number {
+  return hashOf(prefix, wordsOf(text));
 }
 
 function mixed(block: number): number {
@@ -85,10 +132,6 @@ function mixed(block: number): number {
 function withBlock(hash: number, block: number): number {
   const folded = hash ^ mixed(block);
   return (Math.imul((folded << 13) | (folded >>> 19), 5) + 0xe6546b64) | 0;
-}
-
-function finished({ hash, pending, bytes }: HashPrefix): number {
-  return finalized(hash, pending, bytes);
 }
 
 /** Bytes of 0 in an unfinished block change nothing, so it need not be known how many it has. */

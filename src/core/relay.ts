@@ -17,8 +17,8 @@ export type RelayCall =
   | { readonly call: 'load'; readonly model: string; readonly parameters: Readonly<Record<string, LoadParameter>> }
   | { readonly call: 'unload'; readonly model: string }
   | { readonly call: 'trace'; readonly model: string; readonly settings: Readonly<Record<string, unknown>> | undefined }
-  /** What was true, of predictions of the model. @param body as it was sent */
-  | { readonly call: 'feedback'; readonly model: string; readonly body: unknown }
+  /** What was true, of predictions of the model. @param body as it was sent @param authorization as it came; empty = none */
+  | { readonly call: 'feedback'; readonly model: string; readonly body: unknown; readonly authorization: string }
   | { readonly call: 'logging'; readonly settings: Readonly<Record<string, unknown>> | undefined }
   /** Load policy lazy: this version was asked for and is not open. Answered when it is, in this process. */
   | { readonly call: 'want'; readonly model: string; readonly version: string };

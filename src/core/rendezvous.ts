@@ -9,7 +9,7 @@
  *
  * Must not know requests or versions.
  */
-import { type HashPrefix, hashAfter, prefixOf, shareOf } from './murmur3.js';
+import { type HashPrefix, hashOf, prefixOf, shareOf, type Words } from './murmur3.js';
 
 export interface Candidate {
   readonly name: string;
@@ -28,13 +28,16 @@ export function candidatesOf(
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** @returns the winner's name; undefined when nobody has a weight */
-export function choose(candidates: readonly Candidate[], key: string): string | undefined {
+/**
+ * @param key as `wordsOf` read it
+ * @returns the winner's name; undefined when nobody has a weight
+ */
+export function choose(candidates: readonly Candidate[], key: Words): string | undefined {
   let best: string | undefined;
   let bestScore = -1;
   for (let i = 0; i < candidates.length; i++) {
     const { name, weight, prefix } = candidates[i]!;
-    const score = -weight / Math.log(shareOf(hashAfter(prefix, key)));
+    const score = -weight / Math.log(shareOf(hashOf(prefix, key)));
     if (score > bestScore) {
       best = name;
       bestScore = score;

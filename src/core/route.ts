@@ -104,6 +104,8 @@ export interface Assignment {
   readonly isSticky: boolean;
   /** The key as a number that no other experiment shares; undefined without a key. */
   readonly keyHash: number | undefined;
+  /** The key itself, which nothing may keep but as a keyed digest. */
+  readonly key?: string | undefined;
 }
 
 export interface Route {

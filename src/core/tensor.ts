@@ -81,6 +81,9 @@ const facts: Readonly<Record<DataType, TypeFacts>> = {
   BYTES: { size: 0, array: undefined },
 };
 
+/** All of them. In the prediction log a datatype is its place in this list: a new one goes last. */
+export const datatypes = Object.keys(facts) as readonly DataType[];
+
 /** `name` is one of the V2 datatypes. Case matters. */
 export function isDataType(name: string): name is DataType {
   return Object.hasOwn(facts, name);

@@ -1,6 +1,6 @@
 /**
- * Where a batch of one version runs: inline on the calling thread, or on a thread of the version's pool. The only file with
- * Piscina.
+ * Where a batch of one version runs: inline on the calling thread, or on a thread of the version's pool. The only file that
+ * knows Piscina, but for the mark that `thread.ts` puts on its answers.
  *
  *   runInline ─▶ session on this thread         for runs shorter than the hop to another one
  *   runOnThread ─▶ Piscina ─▶ thread ─▶ session  buffers move there and back, nothing is shared

@@ -6,7 +6,8 @@
  * A thread that cannot open its model stays, and says why when it is asked: a thread that ended by throwing would be
  * started again and again. The barrier makes one `hello` per thread out of N tasks that Piscina may give to anyone.
  *
- * Must not know batching, callers or how Piscina hands out tasks: it takes from it only the mark for buffers that move instead of being copied.
+ * Must not know batching, callers or how Piscina hands out tasks: it takes from it only the mark for buffers that move
+ * instead of being copied.
  */
 import { workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
@@ -34,7 +35,6 @@ export interface Hello {
   readonly error: string | undefined;
   readonly inputs: readonly SessionTensor[];
   readonly outputs: readonly SessionTensor[];
-  readonly openMs: number;
   readonly runTimes: readonly RunTime[];
 }
 
@@ -50,20 +50,17 @@ let session: Session | undefined;
 const greeting = await start();
 
 async function start(): Promise<Hello> {
-  const startedAt = performance.now();
   try {
     if (setup.isBackground) standBack();
     session = await openSession(setup.file, setup.session);
-    const openMs = performance.now() - startedAt;
     const runTimes = await measureRuns(session, setup.warmRows, setup.warmRuns);
     if (setup.isBackground) runOnlyWhenIdle();
-    return { error: undefined, inputs: session.inputs, outputs: session.outputs, openMs, runTimes };
+    return { error: undefined, inputs: session.inputs, outputs: session.outputs, runTimes };
   } catch (error) {
     return {
       error: error instanceof Error ? error.message : String(error),
       inputs: [],
       outputs: [],
-      openMs: 0,
       runTimes: [],
     };
   }

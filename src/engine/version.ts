@@ -23,9 +23,10 @@ import {
   type VersionId,
   type VersionSpec,
 } from '../core/model.js';
-import { concat, normaliseBooleans, rowsOf, type Tensor, type TypedArray } from '../core/tensor.js';
+import { normaliseBooleans, rowsOf, type Tensor } from '../core/tensor.js';
 import { Batcher, type Entry, type LaneKind, settle } from './batcher.js';
 import type { Cores } from './cores.js';
+import { gather, ownCopy } from './gather.js';
 import { type Lanes, openLanes } from './lanes.js';
 import type { Marks } from './marks.js';
 import { Turns } from './turns.js';
@@ -316,37 +317,6 @@ function rowsIn(batch: readonly Entry[]): number {
   let rows = 0;
   for (const entry of batch) rows += entry.rows;
   return rows;
-}
-
-/** The inputs of a batch: a lone request's own tensors, or all rows together. */
-function gather(batch: readonly Entry[]): readonly Tensor[] {
-  const { inputs } = batch[0]!.request;
-  if (batch.length === 1) return inputs.every(isAligned) ? inputs : inputs.map(aligned);
-  return inputs.map((_, at) => concat(batch.map(({ request }) => request.inputs[at]!)));
-}
-
-/**
- * The runtime sums whole vectors from an input that begins on their boundary, and single elements up to it from one that
- * does not: where a tensor happened to lie in its request would show in the last bit of the result.
- */
-const vectorBytes = 16;
-
-function isAligned({ data }: Tensor): boolean {
-  return Array.isArray(data) || (data as TypedArray).byteOffset % vectorBytes === 0;
-}
-
-function aligned(tensor: Tensor): Tensor {
-  return isAligned(tensor) ? tensor : { ...tensor, data: (tensor.data as TypedArray).slice() };
-}
-
-/** What is moved to a thread must not be a view of somebody else's bytes. */
-function ownCopy(tensor: Tensor): Tensor {
-  if (tensor.datatype === 'BYTES') return tensor;
-  const data = tensor.data as TypedArray;
-  // Tensors without elements may all look at one empty buffer, which can be moved only once.
-  const isWhole = data.byteLength > 0 && data.byteLength === data.buffer.byteLength;
-  if (isWhole && data.buffer instanceof ArrayBuffer) return { ...tensor };
-  return { ...tensor, data: data.slice() };
 }
 
 /** The outputs asked for, in the model's order. */

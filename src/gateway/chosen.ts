@@ -36,6 +36,7 @@ export function quotasOf({ quotas, gateway }: Config, now: () => number): Quotas
 export function tracingOf({ tracing }: Config, { number, version, now, onFault }: Traced): Tracing {
   const { endpoint, headers_env, timeout_ms, queue_max, sample, service_name } = tracing;
   return openTracing({
+    place: number - 1,
     endpoint,
     headers: headers_env === '' ? '' : (process.env[headers_env] ?? ''),
     timeoutMs: timeout_ms,

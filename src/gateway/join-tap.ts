@@ -7,11 +7,13 @@
  *
  * Must not know labels.
  */
-
+import { dirname } from 'node:path';
 import type { Version } from '../core/model.js';
 import type { JoinItem, Origin } from '../labels/join-record.js';
 import { JoinWriter, type JoinWriterOptions } from '../labels/join-writer.js';
 import type { Meaning } from '../labels/meaning.js';
+import { UnitSeal } from '../labels/unit-seal.js';
+import { hashKeyOf } from '../predictions/hash-key.js';
 import type { Tap } from '../predictions/intake.js';
 import type { LoggedEvent } from '../predictions/record.js';
 import { predictionsOf, type SeenTensor } from './seen.js';
@@ -33,13 +35,19 @@ const failedStatus = 400;
 const subjectsMax = 100_000;
 const originsMax = 10_000;
 
+interface JoinTapOptions extends JoinWriterOptions {
+  readonly seal: UnitSeal;
+}
+
 export class JoinTap {
   readonly #writer: JoinWriter;
+  readonly #seal: UnitSeal;
   readonly #terms = new Map<number, JoinTerms>();
   readonly #origins = new Map<string, Origin>();
 
-  constructor(options: JoinWriterOptions) {
+  constructor({ seal, ...options }: JoinTapOptions) {
     this.#writer = new JoinWriter(options);
+    this.#seal = seal;
   }
 
   learn(terms: JoinTerms): void {
@@ -49,8 +57,8 @@ export class JoinTap {
   event(...[event, subject, tensors]: Parameters<Tap['event']>): void {
     const terms = this.#terms.get(subject.id);
     if (terms === undefined || event.status >= failedStatus || event.role === 'shadow') return;
-    const { requestId, tsUs, unitKeyHash } = event;
-    const unit = unitKeyHash === undefined ? undefined : Number.parseInt(unitKeyHash, 16);
+    const { requestId, tsUs } = event;
+    const unit = event.unit === undefined ? undefined : this.#seal.sealed(event.unit);
     const items = itemsOf(event, tensors?.outputs ?? [], terms);
     this.#writer.add(this.#originOf(event, subject, terms), { requestId, tsUs, unit, items });
   }
@@ -105,6 +113,8 @@ export function joinTapFor(parameters: URLSearchParams): JoinTap | undefined {
   if (root === null) return undefined;
   const tap = new JoinTap({
     root,
+    // It lies beside, where the log's own writer has it from.
+    seal: new UnitSeal(hashKeyOf(dirname(root)).key),
     name: parameters.get('join_name')!,
     freeShareMin: Number(parameters.get('join_free_share')),
     fileBytesMax: Number(parameters.get('join_file_bytes')),

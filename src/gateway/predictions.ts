@@ -11,18 +11,19 @@ import { resolve } from 'node:path';
 import type { Config } from '../config/schema.js';
 import type { ClosedSketch, SketchesKept } from '../core/closed-sketch.js';
 import { GatewayError } from '../core/errors.js';
-import type { InferenceReply, InferenceRequest } from '../core/inference.js';
+import type { InferenceRequest } from '../core/inference.js';
 import { type FeatureSpec, nameOf, type Version } from '../core/model.js';
 import type { Family } from '../core/series.js';
-import type { DataType, Tensor } from '../core/tensor.js';
-import { statusOf } from '../http/status.js';
+import type { DataType } from '../core/tensor.js';
+import { loopLagFamily } from '../observe/loop-lag.js';
 import { hashKeyOf } from '../predictions/hash-key.js';
 import { PredictionLog } from '../predictions/prediction-log.js';
 import type { Feature, FeatureType, Subject } from '../predictions/subject.js';
-import { heldInput, sizeOfAll } from '../shadow/held.js';
+import type { ShadowAnswer } from '../shadow/answer.js';
 import type { JoinTerms } from './join-tap.js';
 import { meaningOf } from './meaning.js';
-import { type Prediction, predictionOf } from './prediction.js';
+import { type Ledger, Recording } from './recording.js';
+import { shadowRow } from './shadow-row.js';
 
 export interface PredictionsOptions {
   readonly config: Config['prediction_log'];
@@ -38,19 +39,20 @@ export interface PredictionsOptions {
   readonly onSketches: (closed: readonly ClosedSketch[]) => void;
 }
 
-/** A request on its way, for the log. */
-export interface Recorded {
-  end(result: InferenceReply | GatewayError): void;
-}
-
 export class Predictions {
   readonly #options: PredictionsOptions;
   readonly #log: PredictionLog;
-  readonly #subjects = new WeakMap<Version, Subject>();
+  readonly #ledger: Ledger;
+  /** Null where no row may be made. */
+  readonly #subjects = new WeakMap<Version, Subject | null>();
+  /** Requests, and copies of them, that no row may be made of. */
+  #unwritable = 0;
 
   private constructor(options: PredictionsOptions, log: PredictionLog) {
     this.#options = options;
     this.#log = log;
+    const { now, epochMs } = options;
+    this.#ledger = { now, epochMs, append: (row) => log.append(row) };
   }
 
   static async open(options: PredictionsOptions): Promise<Predictions> {
@@ -79,59 +81,41 @@ export class Predictions {
     return new Predictions(options, log);
   }
 
-  begin(request: InferenceRequest): Recorded {
-    const inputs = this.#holdsInputs(request.version) ? request.inputs.map(heldInput) : undefined;
-    const inputBytes = sizeOfAll(request.inputs);
-    return { end: (result) => this.#append(request, { inputs, inputBytes }, result) };
+  /** @returns undefined when no row may be made of it */
+  begin(request: InferenceRequest): Recording | undefined {
+    const subject = this.#subjectOf(request.version);
+    if (subject !== undefined) return new Recording(this.#ledger, request, subject, this.#holdsInputs(subject));
+    this.#unwritable++;
+    return undefined;
   }
 
   /** Only inputs that are kept or looked at are held over the run. */
-  #holdsInputs(version: Version): boolean {
+  #holdsInputs(subject: Subject): boolean {
     const { config, drift } = this.#options;
-    return config.sample > 0 || (drift.enabled && this.#subjectOf(version).record.features.length > 0);
+    return config.sample > 0 || (drift.enabled && subject.record.features.length > 0);
   }
 
-  #subjectOf(version: Version): Subject {
-    return this.#subjects.get(version) ?? this.#learn(version);
+  /** @returns undefined for a version whose rules cannot be kept: nothing of it may be written, and no request may fail */
+  #subjectOf(version: Version): Subject | undefined {
+    let subject = this.#subjects.get(version);
+    if (subject === undefined) {
+      try {
+        subject = this.#learn(version);
+      } catch {
+        subject = null;
+      }
+      this.#subjects.set(version, subject);
+    }
+    return subject ?? undefined;
   }
 
-  #append(
-    request: InferenceRequest,
-    { inputs, inputBytes }: { readonly inputs: readonly Tensor[] | undefined; readonly inputBytes: number },
-    result: InferenceReply | GatewayError,
-  ): void {
+  /** A shadow's copy has ended: a row of its own. */
+  shadowed(answer: ShadowAnswer): void {
     const { now, epochMs } = this.#options;
-    const { version, assignment } = request;
-    const latencyMs = now() - request.receivedAt;
-    const error = result instanceof GatewayError ? result : undefined;
-    const reply = error === undefined ? (result as InferenceReply) : undefined;
-    const told: Prediction | undefined = reply && request.rows <= 1 ? predictionOf(reply.outputs, version) : undefined;
-    this.#log.append({
-      subject: this.#subjectOf(version),
-      role: assignment?.reason === 'fallback' ? 'fallback' : 'primary',
-      requestId: request.id,
-      clientRequestId: undefined,
-      traceId: request.trace?.traceId,
-      parentRequestId: undefined,
-      tsUs: Math.round((epochMs() - latencyMs) * 1000),
-      latencyUs: Math.round(latencyMs * 1000),
-      queueUs: Math.round((reply?.timing.queueMs ?? 0) * 1000),
-      upstreamUs: Math.round((reply?.timing.inferMs ?? 0) * 1000),
-      batchSize: reply?.timing.batchRows ?? 0,
-      items: Math.max(1, request.rows),
-      assignment,
-      status: error === undefined ? 200 : statusOf[error.code],
-      errorCode: error?.code,
-      attempt: 1,
-      isCacheHit: reply?.cache === 'hit',
-      prediction: told?.label,
-      score: told?.score,
-      inputBytes,
-      outputBytes: reply === undefined ? 0 : sizeOfAll(reply.outputs),
-      contentType: undefined,
-      inputs,
-      outputs: reply?.outputs,
-    });
+    const startedAtMs = epochMs() - (now() - answer.startedAt);
+    const subject = this.#subjectOf(answer.version);
+    if (subject === undefined) this.#unwritable++;
+    else this.#log.append(shadowRow(answer, subject, startedAtMs));
   }
 
   #learn(version: Version): Subject {
@@ -150,7 +134,6 @@ export class Predictions {
       // A batch's items are told apart by its outputs.
       isTapped: (drift.enabled && features.length > 0) || (labels.enabled && version.semantics !== undefined),
     });
-    this.#subjects.set(version, subject);
     if (labels.enabled && !subject.hidesPrediction) this.#log.tellTap(joinTermsOf(subject.record.id, version));
     return subject;
   }
@@ -162,6 +145,7 @@ export class Predictions {
 
   families(): Family[] {
     const { logged, sampledOut, dropped, bytes, chunksInUse, isLost } = this.#log.stats();
+    const { loopLag } = this.#log;
     const counter = (name: string, help: string, values: readonly (readonly [Record<string, string>, number])[]) => ({
       name,
       help,
@@ -169,14 +153,16 @@ export class Predictions {
       series: values.map(([labels, value]) => ({ labels, value })),
     });
     return [
-      counter('sluice_prediction_log_rows_total', 'Requests by what the prediction log made of them.', [
-        [{ result: 'logged' }, logged],
-        [{ result: 'sampled_out' }, sampledOut],
+      counter('sluice_prediction_log_events_total', 'Requests by what the prediction log made of them.', [
+        [{ sink: 'log', result: 'logged' }, logged],
+        [{ sink: 'log', result: 'sampled_out' }, sampledOut],
       ]),
       counter(
         'sluice_prediction_log_dropped_total',
         'Requests that the prediction log had to leave out, by reason.',
-        Object.entries(dropped).map(([reason, count]) => [{ reason }, count] as const),
+        Object.entries({ ...dropped, redaction_error: dropped.redaction_error + this.#unwritable }).map(
+          ([reason, count]) => [{ sink: 'log', reason }, count] as const,
+        ),
       ),
       counter('sluice_prediction_log_bytes_total', 'Bytes written to segments of the prediction log.', [[{}, bytes]]),
       {
@@ -191,6 +177,7 @@ export class Predictions {
         type: 'gauge',
         series: [{ labels: {}, value: isLost ? 1 : 0 }],
       },
+      ...(loopLag === undefined ? [] : [loopLagFamily(loopLag)]),
     ];
   }
 

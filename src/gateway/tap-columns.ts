@@ -3,13 +3,15 @@
  *
  *   inputs  ─▶ columns of declared features ─▶ ┐
  *   outputs ─▶ prediction, score            ─▶ ├ a sketch: row by row, then the number of rows
- *   both    ─▶ reconstruction error         ─▶ ┘
+ *   scores  ─▶ expected outcomes            ─▶ ┤
+ *   inputs  ─▶ reconstruction error         ─▶ ┘
  *
  * Values are already as the model had them. Of a tensor that was cut only the whole rows count.
  *
  * Must not know minutes, or where profiles come from.
  */
 import type { Watched, WatchedFeature } from '../core/watched.js';
+import { Chances } from '../monitor/cbpe.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { Reconstruction } from '../monitor/reconstruction.js';
 import type { Sketch } from '../monitor/sketch.js';
@@ -42,6 +44,10 @@ export class TapColumns {
   readonly #isPredictionNumeric: boolean;
   readonly #score: number;
   readonly #error: number;
+  /** Undefined where scores are not calibrated, or nobody says what they are of. */
+  readonly #chances: Chances | undefined;
+  /** Of several classes the score is that of the predicted one. */
+  readonly #isBinary: boolean;
   readonly #pca: { readonly reconstruction: Reconstruction; readonly features: readonly WatchedFeature[] } | undefined;
   readonly #row: Float64Array;
 
@@ -52,6 +58,11 @@ export class TapColumns {
     this.#isPredictionNumeric = profile.prediction?.kind === 'numeric';
     this.#score = layout.indexOf('outputs', scoreName);
     this.#error = layout.indexOf('multivariate', errorName);
+    const { task, threshold = 0.5 } = watched.semantics ?? {};
+    const { calibration } = profile;
+    this.#isBinary = task === 'binary';
+    this.#chances =
+      calibration && (this.#isBinary || task === 'multiclass') ? new Chances({ calibration, threshold }) : undefined;
     const features = (profile.pca?.features ?? []).flatMap(
       (name) => watched.features.find((feature) => feature.name === name) ?? [],
     );
@@ -73,7 +84,8 @@ export class TapColumns {
       const tensor = inputs.find(({ name }) => name === columns.input);
       if (tensor !== undefined) addColumns(sketch, columns, tensor, { items, rows });
     }
-    if (this.#prediction !== -1 || this.#score !== -1) this.#addOutputs(sketch, event, tensors.outputs, rows);
+    if (this.#prediction !== -1 || this.#score !== -1 || this.#chances !== undefined)
+      this.#addOutputs(sketch, event, tensors.outputs, rows);
     if (this.#pca !== undefined) this.#addErrors(sketch, tensors.inputs, { items, rows });
     sketch.addRows(rows);
     return rows;
@@ -93,7 +105,11 @@ export class TapColumns {
       if (this.#isPredictionNumeric) sketch.addNumber(this.#prediction, Number(label));
       else sketch.addKey(this.#prediction, label);
     }
-    if (this.#score !== -1 && score !== undefined) sketch.addNumber(this.#score, score);
+    if (score === undefined) return;
+    if (this.#score !== -1) sketch.addNumber(this.#score, score);
+    const chances = this.#chances;
+    if (chances !== undefined && score - score === 0)
+      sketch.addExpected(chances.of(score), !this.#isBinary || chances.isPositive(score));
   }
 
   #addErrors(sketch: Sketch, inputs: readonly SeenTensor[], { items, rows }: Rows): void {

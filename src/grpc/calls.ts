@@ -33,6 +33,8 @@ export interface Peer {
   readonly peer: string;
   /** The call came through a proxy that said so. */
   readonly isForwarded: boolean;
+  /** Metadata of that name; empty = none. */
+  readonly authorization?: string;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: messages of the loader are typed by the proto files, not by TypeScript.

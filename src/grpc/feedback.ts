@@ -19,9 +19,10 @@ interface LabelMessage {
 }
 
 export function createFeedback(plane: DataPlane): UnaryCall {
-  return async ({ model_name, labels }: { model_name: string; labels: readonly LabelMessage[] }) => {
-    const model = checkedModel(model_name);
-    return (await plane.relay({ call: 'feedback', model, body: labels.map(fromMessage) })) as object;
+  return async (request: { model_name: string; labels: readonly LabelMessage[] }, { authorization = '' }) => {
+    const model = checkedModel(request.model_name);
+    const body = request.labels.map(fromMessage);
+    return (await plane.relay({ call: 'feedback', model, body, authorization })) as object;
   };
 }
 

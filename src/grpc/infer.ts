@@ -94,7 +94,7 @@ export class Inference implements CallTerms {
       if (trace?.isSampled) trace.routedAt = this.#plane.now();
       checkOutputs(message.outputs, version);
       const { inputs, rows } = tensorsOf(message, version, this.#options);
-      if (trace?.isSampled) trace.parsedAt = this.#plane.now();
+      if (trace?.isSampled) trace.parsed(inputs, this.#plane.now());
       if (this.#caller.isTimed) this.parseMs = this.#plane.now() - this.#caller.receivedAt;
       request = {
         id: this.requestId,
@@ -159,7 +159,7 @@ export class Inference implements CallTerms {
   async #answer(request: InferenceRequest): Promise<Answer> {
     try {
       const reply = await this.#plane.infer(request);
-      if (request.trace?.isSampled) request.trace.encodeAt = this.#plane.now();
+      if (request.trace?.isSampled) request.trace.encodes(reply.outputs, this.#plane.now());
       const { outputs } = this.message!;
       const { model, version } = reply.version;
       const { assignment } = request;

@@ -43,7 +43,8 @@ export function termsOf(call: Pick<Call, 'text' | 'deadlineAt'>, receivedAt: num
 }
 
 export function peerOf(call: Pick<Call, 'text' | 'peer'>): Peer {
-  return { peer: call.peer, isForwarded: call.text('forwarded') !== '' || call.text('x-forwarded-for') !== '' };
+  const isForwarded = call.text('forwarded') !== '' || call.text('x-forwarded-for') !== '';
+  return { peer: call.peer, isForwarded, authorization: call.text('authorization') };
 }
 
 export interface Status {

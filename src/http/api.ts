@@ -12,7 +12,7 @@ import { type RelayCall, relayOf } from '../core/relay.js';
 import { errorAnswer, jsonAnswer } from './answers.js';
 import { FeedbackCalls } from './feedback-call.js';
 import { decideInference, type InferenceOptions } from './inference-call.js';
-import { JsonReader } from './json-reader.js';
+import { jsonValueOf } from './json-reader.js';
 import { docsPage, modelDocument, serverDocument } from './openapi.js';
 import { PathTable, type TableRow, type Target } from './paths.js';
 import type { BodyConsumer, Decision, HttpRequest, HttpResponse, Route } from './transport.js';
@@ -35,7 +35,8 @@ interface Call {
   readonly target: Target<Endpoint>;
 }
 
-const rows: readonly TableRow<Endpoint>[] = [
+/** Every URL of the data port. */
+export const dataTable: readonly TableRow<Endpoint>[] = [
   ['GET', '/v2/health/live', live],
   ['GET', '/v2/health/ready', ready],
   ['GET', '/livez', live],
@@ -69,7 +70,7 @@ const rows: readonly TableRow<Endpoint>[] = [
 
 /** The route of the data port. */
 export function createApi(plane: DataPlane, options: ApiOptions): Route {
-  const table = new PathTable(rows);
+  const table = new PathTable(dataTable);
   const parts = { plane, options, feedback: new FeedbackCalls() };
   return (request) => {
     const decision = decide(table, parts, request);
@@ -239,7 +240,11 @@ function relayBody(call: Call): BodyConsumer {
       try {
         return passUp(
           call,
-          relayOf('POST', call.target.segments.slice(1), bodyValue(body, call.options.jsonDepthMax)),
+          relayOf(
+            'POST',
+            call.target.segments.slice(1),
+            body.length === 0 ? undefined : jsonValueOf(body, call.options.jsonDepthMax),
+          ),
         ).catch(failed);
       } catch (thrown) {
         return failed(thrown);
@@ -247,14 +252,6 @@ function relayBody(call: Call): BodyConsumer {
     },
     refuse: (status, error) => errorAnswer(error, status),
   };
-}
-
-function bodyValue(body: Buffer, jsonDepthMax: number): unknown {
-  if (body.length === 0) return undefined;
-  const reader = new JsonReader(body, body.length, jsonDepthMax);
-  const value = reader.readValue();
-  reader.finish();
-  return value;
 }
 
 async function passUp({ plane }: Call, call: RelayCall | undefined): Promise<HttpResponse> {

@@ -8,7 +8,7 @@
 import { GatewayError, invalid } from '../core/errors.js';
 import type { DataPlane } from '../core/inference.js';
 import { errorAnswer, jsonAnswer } from './answers.js';
-import { JsonReader } from './json-reader.js';
+import { jsonValueOf } from './json-reader.js';
 import type { BodyConsumer, HttpRequest, HttpResponse } from './transport.js';
 
 /** A thousand labels with long ids. */
@@ -17,24 +17,31 @@ const callsMax = 64;
 const linesMax = 1000;
 const lineTypes = /^application\/(jsonl|jsonlines|x-ndjson|ndjson)\b/;
 
+/** Which model, and who says so. */
+interface Labelled {
+  readonly model: string;
+  readonly authorization: string;
+}
+
 export class FeedbackCalls {
   #underWay = 0;
 
   /** @throws INVALID_ARGUMENT, RESOURCE_EXHAUSTED before a body is read */
   admit(plane: DataPlane, model: string, request: HttpRequest, jsonDepthMax: number): BodyConsumer {
     if (this.#underWay >= callsMax) throw tooMany();
+    const authorization = request.header('authorization') ?? '';
     const isLines = lineTypes.test(request.header('content-type') ?? '');
     return {
-      consume: (body) => this.#pass(plane, model, () => valueIn(body, isLines, jsonDepthMax)),
+      consume: (body) => this.#pass(plane, { model, authorization }, () => valueIn(body, isLines, jsonDepthMax)),
       refuse: (status, error) => errorAnswer(error, status),
     };
   }
 
-  async #pass(plane: DataPlane, model: string, read: () => unknown): Promise<HttpResponse> {
+  async #pass(plane: DataPlane, by: Labelled, read: () => unknown): Promise<HttpResponse> {
     if (this.#underWay >= callsMax) return errorAnswer(tooMany());
     this.#underWay++;
     try {
-      return jsonAnswer(200, await plane.relay({ call: 'feedback', model, body: read() }));
+      return jsonAnswer(200, await plane.relay({ call: 'feedback', ...by, body: read() }));
     } catch (thrown) {
       return errorAnswer(GatewayError.from(thrown));
     } finally {
@@ -52,13 +59,7 @@ function tooMany(): GatewayError {
 
 function valueIn(body: Buffer, isLines: boolean, jsonDepthMax: number): unknown {
   if (body.length > bodyBytesMax) throw invalid(`feedback: expected at most ${bodyBytesMax} bytes, got ${body.length}`);
-  const read = (bytes: Buffer) => {
-    const reader = new JsonReader(bytes, bytes.length, jsonDepthMax);
-    const value = reader.readValue();
-    reader.finish();
-    return value;
-  };
-  if (!isLines) return read(body);
+  if (!isLines) return jsonValueOf(body, jsonDepthMax);
   const lines = body.toString('utf8').split('\n', linesMax + 2);
-  return lines.filter((line) => line.trim() !== '').map((line) => read(Buffer.from(line)));
+  return lines.filter((line) => line.trim() !== '').map((line) => jsonValueOf(Buffer.from(line), jsonDepthMax));
 }

@@ -1,6 +1,6 @@
 /**
- * What both HTTP engines must refuse alike, whatever their parsers let through: doubtful framing, too many headers, bytes
- * that are read differently here and there. And what neither may ever write: a header value with a line end.
+ * What every HTTP engine must refuse alike, whatever its parser lets through: doubtful framing, too many headers, bytes that
+ * are read differently here and there. And what none may ever write: a header value with a line end.
  *
  * Must not know which engine asks.
  */

@@ -222,7 +222,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
     const trace = this.#trace;
     if (trace?.isSampled) trace.routedAt = plane.now();
     const { inputs, rows, outputs, form } = decodeRequest(version, wire, this.#options);
-    if (trace?.isSampled) trace.parsedAt = plane.now();
+    if (trace?.isSampled) trace.parsed(inputs, plane.now());
     if (this.#isTimed) this.#parseMs = plane.now() - this.#request.receivedAt;
     const { others, priority, timeoutMs } = parametersOf(wire);
     const { receivedAt, cancellation } = this.#request;
@@ -275,7 +275,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
     const { nonFinite } = this.#options;
     const { body, headerLength } = encodeReply(model, version, reply, { form, nonFinite, assignment });
     if (trace?.isSampled) {
-      trace.encodeAt = startedAt;
+      trace.encodes(reply.outputs, startedAt);
       trace.encodedAt = this.#plane.now();
     }
     const headers: Header[] = [

@@ -326,6 +326,14 @@ export class JsonReader {
   }
 }
 
+/** The whole of `bytes` as one value. @throws INVALID_ARGUMENT with the place that is wrong */
+export function jsonValueOf(bytes: Buffer, depthMax: number): unknown {
+  const reader = new JsonReader(bytes, bytes.length, depthMax);
+  const value = reader.readValue();
+  reader.finish();
+  return value;
+}
+
 function isBeyond(found: number, limit: number): boolean {
   return found === -1 || found > limit;
 }

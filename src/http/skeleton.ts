@@ -10,7 +10,7 @@
  */
 import { GatewayError, invalid } from '../core/errors.js';
 import { checkedCount, type TensorHead } from '../core/model.js';
-import { isDataType } from '../core/tensor.js';
+import { datatypes, isDataType } from '../core/tensor.js';
 import type { Span } from './element-cursor.js';
 import type { JsonReader } from './json-reader.js';
 import { KnownNames } from './known-names.js';
@@ -54,22 +54,7 @@ const inputMembers = new KnownNames(['name', 'shape', 'datatype', 'parameters', 
 const inputParameters = new KnownNames(['binary_data_size', 'shared_memory_region']);
 const outputMembers = new KnownNames(['name', 'parameters']);
 const outputParameters = new KnownNames(['binary_data', 'classification', 'shared_memory_region']);
-const datatypes = new KnownNames([
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'BF16',
-  'FP32',
-  'FP64',
-  'BYTES',
-]);
+const datatypeNames = new KnownNames(datatypes);
 
 /** @throws INVALID_ARGUMENT with the first thing that is wrong, UNIMPLEMENTED for shared memory */
 export function readSkeleton(reader: JsonReader): RequestSkeleton {
@@ -191,7 +176,7 @@ function readDimension(reader: JsonReader, member: string): number | bigint {
 
 function readDatatype(reader: JsonReader, member: string): string {
   if (!reader.isString()) throw unparsable(member, 'expected a string');
-  return reader.readKnownString(datatypes);
+  return reader.readKnownString(datatypeNames);
 }
 
 function readSpan(reader: JsonReader, member: string): Span {

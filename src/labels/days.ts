@@ -8,9 +8,15 @@ import { readdirSync } from 'node:fs';
 const dayMs = 86_400_000;
 const pattern = /^\d{4}-\d{2}-\d{2}$/;
 
+/** The day that was asked for last: rows come in the order of time, and the text of a date costs as much as writing one. */
+let known = { number: NaN, text: '' };
+
 export function dayOf(epochMs: number): string {
   // A clock that is nowhere must not end the process.
-  return new Date(Number.isFinite(epochMs) ? Math.min(Math.max(epochMs, 0), 8e15) : 0).toISOString().slice(0, 10);
+  const ms = Number.isFinite(epochMs) ? Math.min(Math.max(epochMs, 0), 8e15) : 0;
+  const number = Math.floor(ms / dayMs);
+  if (number !== known.number) known = { number, text: new Date(ms).toISOString().slice(0, 10) };
+  return known.text;
 }
 
 /** Those that are there, the newest first. */

@@ -31,7 +31,7 @@ export interface JoinRow {
   readonly requestId: string;
   /** Microseconds since the epoch. */
   readonly tsUs: number;
-  /** The low 32 bits of the key's hash; undefined without a key. */
+  /** What experiments tell the unit by, sealed (unit-seal.ts); undefined without a key. */
   readonly unit: number | undefined;
   readonly items: readonly JoinItem[];
 }

@@ -1,8 +1,8 @@
 /**
  * Labels as they come in: each is joined with its prediction, compared with what was known, written down, and only then told.
  *
- *   label ─ known request? ─ yes ─▶ newer than what was told? ─▶ journal, fsync ─▶ onLabel
- *                └ not yet ─▶ early: waits for its prediction
+ *   labels, a batch ─▶ decided ─┬▶ records ─▶ journal, fsync ─▶ onLabel
+ *                               └▶ early ones wait for their prediction
  *
  * One batch after the other, so that two labels of one name are never decided at the same time. What one write costs is shared
  * by all that wait for it.
@@ -12,22 +12,14 @@
 import { join } from 'node:path';
 import { GatewayError } from '../core/errors.js';
 import { dayOf } from './days.js';
+import { DecidedLabels, type Knowledge } from './decided-labels.js';
 import { type EarlyLabel, EarlyLabels } from './early.js';
 import { isRefused, type Label, type LabelAnswer, type LabelStatus, type Refused } from './feedback.js';
 import { hashOf } from './hash.js';
 import { isOrigin, requestIdOf } from './join-record.js';
-import { Journal } from './journal.js';
 import { labelKind, predictionKind } from './kinds.js';
-import {
-  type Joined,
-  type LabelRecord,
-  labelNameOf,
-  labelOf,
-  labelPayload,
-  nameOfRecord,
-  type Told,
-} from './label-record.js';
-import { complaintOf } from './meaning.js';
+import { LabelJournals } from './label-journals.js';
+import { type Joined, type LabelRecord, labelOf, labelPayload, nameOfRecord, type Told } from './label-record.js';
 import { predictionFor } from './prediction-for.js';
 import { RecordIndex } from './record-index.js';
 
@@ -53,30 +45,19 @@ interface Batch {
   readonly reject: (error: unknown) => void;
 }
 
-/** What is decided of a batch, not written yet. */
-interface Decided {
-  readonly answers: LabelAnswer[];
-  /** In the order in which they are to be written. */
-  readonly records: LabelRecord[];
-  /** By name. */
-  readonly latest: Map<string, LabelRecord>;
-  readonly early: Map<string, EarlyLabel>;
-}
-
 const batchesMax = 64;
 const labelsAtOnce = 2000;
 const headEntries = 262_144;
 /** After so many look-ups others go first. */
 const breathEvery = 50;
-const journalsMax = 8;
 
 export class LabelBook {
   readonly #options: LabelBookOptions;
   readonly #predictions: RecordIndex;
   readonly #labels: RecordIndex;
   readonly #early: EarlyLabels;
-  readonly #journals = new Map<string, Journal>();
-  readonly #name: string;
+  readonly #journals: LabelJournals;
+  readonly #knowledge: Knowledge;
   readonly #counts: Record<LabelStatus, number> = {
     accepted: 0,
     duplicate: 0,
@@ -88,18 +69,22 @@ export class LabelBook {
   #running: Promise<void> | undefined;
   #isRunning = false;
   #isClosed = false;
-  /** Journals so far. */
-  #opened = 0;
 
   constructor(options: LabelBookOptions) {
     this.#options = options;
     const { predictions, labels, days, epochMs, headMax = headEntries, earlyMs, earlyMax } = options;
     const common = { days, headMax, epochMs };
-    this.#name = `labels-${epochMs()}`;
+    const name = `labels-${epochMs()}`;
     this.#predictions = new RecordIndex({ ...common, root: predictions, kind: predictionKind });
     this.#labels = new RecordIndex({ ...common, root: labels, kind: labelKind });
     const directory = join(labels, 'early');
-    this.#early = new EarlyLabels({ directory, name: this.#name, holdMs: earlyMs, labelsMax: earlyMax });
+    this.#early = new EarlyLabels({ directory, name, holdMs: earlyMs, labelsMax: earlyMax });
+    this.#journals = new LabelJournals({ directory: labels, name });
+    this.#knowledge = {
+      join: (early) => this.#join(early),
+      last: (label, prediction) => this.#last(label, prediction),
+      waiting: (label, requestId) => this.#early.find(label, requestId),
+    };
   }
 
   /** Reads what is there; every label of before is told again, in the order in which it came. */
@@ -174,11 +159,11 @@ export class LabelBook {
   async #settle(batches: readonly Batch[]): Promise<void> {
     try {
       this.#refresh();
-      const decided: Decided = { answers: [], records: [], latest: new Map(), early: new Map() };
+      const decided = new DecidedLabels(this.#knowledge);
       const all = batches.flatMap((batch) => batch.labels);
       for (const [i, label] of all.entries()) {
         if (i > 0 && i % breathEvery === 0) await new Promise((resolve) => setImmediate(resolve));
-        decided.answers.push('reason' in label ? refusal(label) : this.#decide(label, decided));
+        decided.add(label);
       }
       await this.#write(decided);
       let from = 0;
@@ -194,31 +179,12 @@ export class LabelBook {
     }
   }
 
-  #decide(early: EarlyLabel, decided: Decided): LabelAnswer {
-    const { requestId, item, key } = early.label;
-    const prediction = this.#join(early);
-    if (prediction === undefined) return answer(early.label, this.#hold(early, decided));
-    if (typeof prediction === 'string') return answer(early.label, 'invalid', prediction);
-    const complaint = complaintOf(prediction.meaning, early.label.label);
-    if (complaint !== undefined) return answer(early.label, 'invalid', complaint);
-    const name = labelNameOf(requestId, item, key);
-    const before = decided.latest.get(name) ?? this.#known(name, prediction);
-    const told = toldOf(early);
-    if (before !== undefined && before.told.tsMs === told.tsMs && before.told.label === told.label)
-      return answer(early.label, 'duplicate');
-    const isHistory = before !== undefined && told.tsMs < before.told.tsMs;
-    const record = { prediction, key, told, replaces: isHistory ? undefined : before?.told, isHistory };
-    decided.records.push(record);
-    if (!isHistory) decided.latest.set(name, record);
-    return answer(early.label, 'accepted');
-  }
-
   #join({ model, label: { requestId, item } }: EarlyLabel): Joined | string | undefined {
     return predictionFor(this.#predictions, { model, requestId, item });
   }
 
   /** What was told last under that name. */
-  #known(name: string, { tsUs }: Joined): LabelRecord | undefined {
+  #last(name: string, { tsUs }: Joined): LabelRecord | undefined {
     const records = this.#labels
       .findOn(dayOf(tsUs / 1000), hashOf(name))
       .map(({ payload }) => labelOf(payload))
@@ -229,26 +195,15 @@ export class LabelBook {
     );
   }
 
-  /** What waits already is not written down again. */
-  #hold(early: EarlyLabel, decided: Decided): 'pending' {
-    const { requestId, item, key } = early.label;
-    const name = labelNameOf(requestId, item, key);
-    const before = decided.early.get(name) ?? this.#early.find(name, requestId);
-    const [was, is] = [before && toldOf(before), toldOf(early)];
-    const isSame = was !== undefined && was.tsMs === is.tsMs && was.label === is.label;
-    if (!isSame && (was === undefined || was.tsMs <= is.tsMs)) decided.early.set(name, early);
-    return 'pending';
-  }
-
-  async #write({ answers, records, early }: Decided): Promise<void> {
-    if (early.size > 0) await this.#holdAll([...early.values()]);
+  async #write({ answers, records, early }: DecidedLabels): Promise<void> {
+    if (early.length > 0) await this.#holdAll(early);
     const days = new Map<string, Buffer[]>();
     for (const record of records) {
       const day = dayOf(record.prediction.tsUs / 1000);
       days.set(day, [...(days.get(day) ?? []), labelPayload(record)]);
     }
     for (const [day, payloads] of days) {
-      await this.#journalOf(day).append(payloads);
+      await this.#journals.append(day, payloads);
       this.#labels.refreshDay(day);
     }
     for (const record of records) tell(record, this.#options.onLabel);
@@ -272,25 +227,6 @@ export class LabelBook {
     // What cannot be written now stays in the journal of early ones, and is tried again after a restart.
     if (found.length > 0)
       void this.#queued(found).catch((error: Error) => this.#options.onUnwritten(found.length, error));
-  }
-
-  #journalOf(day: string): Journal {
-    let journal = this.#journals.get(day);
-    if (journal === undefined) {
-      const [oldest] = this.#journals.keys();
-      if (this.#journals.size >= journalsMax) this.#closeJournal(oldest!);
-      // A journal of the day that was closed before had other numbers.
-      this.#opened++;
-      const name = `${this.#name}-${this.#opened}`;
-      journal = new Journal((number) => join(this.#options.labels, day, `${name}-${number}.rows`));
-      this.#journals.set(day, journal);
-    }
-    return journal;
-  }
-
-  #closeJournal(day: string): void {
-    void this.#journals.get(day)?.close();
-    this.#journals.delete(day);
   }
 
   /** Reads what processes have written since; labels that waited for it are taken now. */
@@ -324,7 +260,7 @@ export class LabelBook {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#running;
-    for (const journal of this.#journals.values()) await journal.close();
+    await this.#journals.close();
     await this.#early.close();
     await this.#predictions.close();
     await this.#labels.close();
@@ -337,16 +273,4 @@ function tell(record: LabelRecord, onLabel: (record: LabelRecord) => void): void
 
 function isAfter(a: Told, b: Told): boolean {
   return a.tsMs > b.tsMs || (a.tsMs === b.tsMs && a.receivedMs >= b.receivedMs);
-}
-
-function toldOf({ label: { label, tsMs, source, weight }, receivedMs }: EarlyLabel): Told {
-  return { label, tsMs: tsMs ?? receivedMs, receivedMs, source, weight };
-}
-
-function answer({ requestId, item }: Label, status: LabelStatus, reason?: string): LabelAnswer {
-  return { request_id: requestId, item_index: item, status, ...(reason !== undefined && { reason }) };
-}
-
-function refusal({ requestId, item, reason }: Refused): LabelAnswer {
-  return { request_id: requestId, item_index: item, status: 'invalid', reason };
 }

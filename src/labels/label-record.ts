@@ -10,6 +10,7 @@ export interface Joined extends Origin {
   readonly requestId: string;
   readonly item: number;
   readonly tsUs: number;
+  /** Sealed. */
   readonly unit: number | undefined;
   readonly predicted: string | undefined;
   readonly score: number | undefined;

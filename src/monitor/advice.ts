@@ -1,5 +1,5 @@
 /**
- * What a read-out advises: one sentence for each variant, the reason why first.
+ * What a read-out advises: promote, keep going or stop, one sentence for each variant, with the numbers that it rests on.
  *
  * Must not know how a route is changed.
  */
@@ -22,11 +22,35 @@ export function adviceOf({ srm, comparisons }: ExperimentReadOut): string {
 }
 
 function adviceOn(variant: string, comparisons: readonly ComparisonReadOut[]): string {
-  const named = (...verdicts: readonly string[]) =>
-    comparisons.filter(({ verdict }) => verdicts.includes(verdict)).map(({ metric }) => metric);
-  const worse = named('fail', 'worse');
-  if (worse.length > 0) return `Stop '${variant}': ${worse.join(', ')} worse than allowed.`;
-  const open = named('continue');
-  if (open.length > 0) return `Go on with '${variant}': ${open.join(', ')} not decided yet.`;
-  return `'${variant}' is within every margin: raise its weight or promote it.`;
+  const told = (...verdicts: readonly string[]) =>
+    comparisons
+      .filter(({ verdict }) => verdicts.includes(verdict))
+      .map(numbersOf)
+      .join('; ');
+  const worse = told('fail', 'worse');
+  if (worse !== '') return `Stop '${variant}': worse than allowed in ${worse}.`;
+  const open = told('continue');
+  if (open !== '') return `Keep going with '${variant}': not decided yet is ${open}.`;
+  const [within, better] = [told('pass'), told('better')];
+  const reasons = [
+    ...(within === '' ? [] : [`within the margin in ${within}`]),
+    ...(better === '' ? [] : [`better in ${better}`]),
+  ];
+  return `Promote '${variant}', or raise its weight: it is ${reasons.join(', and ')}.`;
+}
+
+/** `error_rate +0.012 (-0.004 to +0.03, margin 0.005)`. */
+function numbersOf({ metric, difference, interval, margin, control_n, n }: ComparisonReadOut): string {
+  const units = Math.min(control_n, n);
+  const facts = [
+    ...(interval === null ? [] : [`${signed(interval.low)} to ${signed(interval.high)}`]),
+    ...(margin === null ? [] : [`margin ${margin}`]),
+    ...(interval === null ? [`${units} ${units === 1 ? 'unit' : 'units'} in the smaller arm`] : []),
+  ];
+  return `${metric}${difference === null ? '' : ` ${signed(difference)}`} (${facts.join(', ')})`;
+}
+
+function signed(value: number): string {
+  const text = String(Number(value.toPrecision(3)));
+  return value > 0 ? `+${text}` : text;
 }

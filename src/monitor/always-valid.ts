@@ -18,19 +18,25 @@ export interface Look {
 }
 
 /** Units in all at which the interval is tightest: chosen, as the specification does. */
-const tunedFor = 5000;
+export const tunedFor = 5000;
 
-/** Asymptotic confidence sequence: at `1 − alpha`, over all looks together. */
-export function alwaysValid(a: Moments, b: Moments, alpha: number): Look {
+/**
+ * Asymptotic confidence sequence: at `1 − alpha`, over all looks together.
+ *
+ *   ρ² = (−2·ln α + ln(−2·ln α + 1))/N*;   n = n_a + n_b;   se² = v_a/n_a + v_b/n_b
+ *   half = √(n·se²)·√(2(nρ² + 1)·ln(√(nρ² + 1)/α)/(nρ)²);   ln e = ρ²(d²n/se²)/(2(nρ² + 1)) − ½ln(nρ² + 1);   p = min(1, 1/e)
+ *
+ * @param plannedN N*
+ */
+export function alwaysValid(a: Moments, b: Moments, alpha: number, plannedN = tunedFor): Look {
   const difference = b.mean - a.mean;
   const square = squaredError(a, b);
   if (square === 0) return { difference, interval: null, p: 1 };
   const twice = -2 * Math.log(alpha);
-  const rho2 = (twice + Math.log(twice + 1)) / tunedFor;
-  const n = a.n + b.n;
-  const spread = n * rho2 + 1;
-  const half = Math.sqrt((n * square * 2 * spread * Math.log(Math.sqrt(spread) / alpha)) / (n * n * rho2));
-  const logE = (rho2 * difference * difference * n) / square / (2 * spread) - 0.5 * Math.log(spread);
+  const nRho2 = ((a.n + b.n) * (twice + Math.log(twice + 1))) / plannedN;
+  const spread = nRho2 + 1;
+  const half = Math.sqrt((square * 2 * spread * Math.log(Math.sqrt(spread) / alpha)) / nRho2);
+  const logE = (nRho2 * difference * difference) / square / (2 * spread) - Math.log(spread) / 2;
   const interval = { low: difference - half, high: difference + half };
   return { difference, interval, p: Math.min(1, Math.exp(-logE)) };
 }

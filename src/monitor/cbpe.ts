@@ -9,12 +9,13 @@
  *
  * Must not know where scores come from.
  */
-import { IsotonicMap } from './isotonic.js';
-import { clearPart, type Level, type Look } from './persistence.js';
+import { calibrationOf, IsotonicMap } from './isotonic.js';
+import type { Moments } from './moments.js';
+import { afterWindow, clearPart, type Level, type Look } from './persistence.js';
 import type { Calibration } from './profile-document.js';
 
 const assumption =
-  'estimated without labels: it sees a change of the inputs, not a change of the relation between inputs and labels';
+  'estimated without labels, from scores as the profile calibrates them: it sees a change of the inputs, not a change of the relation between inputs and labels';
 
 export interface CbpeOptions {
   /** Scores from which the prediction is positive. */
@@ -43,24 +44,42 @@ export interface ExpectedCounts {
   readonly tn: number;
 }
 
-export class CbpeTally {
+/** How sure a single score is, and which class it speaks for. */
+export class Chances {
   readonly #map: IsotonicMap;
   readonly #threshold: number;
-  #tp = 0;
-  #fp = 0;
-  #fn = 0;
-  #tn = 0;
 
   constructor({ threshold = 0.5, calibration = { x: [], y: [] } }: CbpeOptions = {}) {
     this.#map = new IsotonicMap(calibration);
     this.#threshold = threshold;
   }
 
+  /** The calibrated probability: that the row is positive, or, of the predicted one of several classes, that it is right. */
+  of(score: number): number {
+    return this.#map.of(score);
+  }
+
+  isPositive(score: number): boolean {
+    return score >= this.#threshold;
+  }
+}
+
+export class CbpeTally {
+  readonly #chances: Chances;
+  #tp = 0;
+  #fp = 0;
+  #fn = 0;
+  #tn = 0;
+
+  constructor(options: CbpeOptions = {}) {
+    this.#chances = new Chances(options);
+  }
+
   /** What is not a finite number is no score and counts nowhere. */
   add(score: number): void {
     if (!Number.isFinite(score)) return;
-    const chance = this.#map.of(score);
-    if (score >= this.#threshold) {
+    const chance = this.#chances.of(score);
+    if (this.#chances.isPositive(score)) {
       this.#tp += chance;
       this.#fp += 1 - chance;
     } else {
@@ -99,7 +118,7 @@ export function cbpe(probabilities: ArrayLike<number>, options: CbpeOptions = {}
   const scores = Float64Array.from(probabilities).filter(Number.isFinite);
   const tally = new CbpeTally(options);
   for (const score of scores) tally.add(score);
-  const map = new IsotonicMap(options.calibration ?? { x: [], y: [] });
+  const map = new Chances(options);
   const chances = scores.map((score) => map.of(score));
   return { n: scores.length, ...estimateOf(tally.counts()), auc: expectedAuc(chances) };
 }
@@ -119,8 +138,34 @@ function expectedAuc(chances: Float64Array): number | null {
 /** Several classes: mean of the calibrated probability of the predicted one. */
 export function cbpeAccuracy(predictedProbabilities: ArrayLike<number>, calibration?: Calibration): number | null {
   const scores = Float64Array.from(predictedProbabilities).filter(Number.isFinite);
-  const map = new IsotonicMap(calibration ?? { x: [], y: [] });
+  const map = new Chances(calibration && { calibration });
   return scores.length === 0 ? null : scores.reduce((sum, score) => sum + map.of(score), 0) / scores.length;
+}
+
+export interface Labelled {
+  readonly scores: readonly number[];
+  /** Whether the row is positive, or, of several classes, whether the predicted one is right. */
+  readonly truths: readonly boolean[];
+}
+
+/** Parts of the reference by whose estimates a later one is called low. */
+const chunkCount = 10;
+
+/**
+ * What a profile says for estimates: the curve of labelled rows, best of rows that the model was not trained on, and the
+ * estimate of accuracy in ten equal parts of them, in their order.
+ */
+export function calibrated(
+  { scores, truths }: Labelled,
+  { threshold, isBinary }: { readonly threshold: number; readonly isBinary: boolean },
+): { readonly calibration: Calibration; readonly chunks: readonly number[] } {
+  const calibration = calibrationOf(scores, truths.map(Number));
+  const chunks = Array.from({ length: chunkCount }, (_, i) => {
+    const bound = (part: number) => Math.floor((part * scores.length) / chunkCount);
+    const part = scores.slice(bound(i), bound(i + 1));
+    return isBinary ? cbpe(part, { threshold, calibration }).accuracy : cbpeAccuracy(part, calibration);
+  });
+  return { calibration, chunks: chunks.filter((estimate) => estimate !== null) };
 }
 
 const rowsMin = 500;
@@ -142,14 +187,33 @@ export function estimateLook(estimate: number | null, n: number, chunks: readonl
   return { bound: mean - 3 * sigma, isHit: estimate < mean - 3 * sigma, isClear: drop <= clearPart * 3 * sigma };
 }
 
+/** What has fired after one more window; one that cannot be judged changes nothing. */
+export function estimateLevel(before: Level, counts: ExpectedCounts, chunks: readonly number[]): Level {
+  const look = estimateLook(estimateOf(counts).accuracy, rowsIn(counts), chunks);
+  return look === null ? before : afterWindow(before, look);
+}
+
+/** As a metric of an arm, each row a unit: a chance varies at most as much as what it is the chance of. */
+export function estimateMoments(counts: ExpectedCounts): Moments {
+  const n = rowsIn(counts);
+  const mean = estimateOf(counts).accuracy ?? 0;
+  return { mean, variance: mean * (1 - mean), n, observations: n };
+}
+
+function rowsIn({ tp, fp, fn, tn }: ExpectedCounts): number {
+  return Math.round(tp + fp + fn + tn);
+}
+
 export interface EstimateDocument {
-  /** Rows. */
+  readonly method: 'cbpe';
+  /** Rows with a score. */
   readonly n: number;
   readonly accuracy: number | null;
+  /** These three of two classes only. */
   readonly precision: number | null;
   readonly recall: number | null;
   readonly f1: number | null;
-  /** Below it a window is a hit; null without enough rows or chunks. */
+  /** Below it a window is a hit; null with fewer than 500 rows, and where the profile has no chunks. */
   readonly accuracy_bound: number | null;
   readonly fired: boolean;
   readonly assumption: string;
@@ -159,10 +223,11 @@ export interface EstimateDocument {
 export function estimateDocument(
   counts: ExpectedCounts,
   chunks: readonly number[],
-  { isFired }: Pick<Level, 'isFired'>,
+  { isFired, isBinary }: Pick<Level, 'isFired'> & { readonly isBinary: boolean },
 ): EstimateDocument {
   const { accuracy, precision, recall, f1 } = estimateOf(counts);
-  const n = Math.round(counts.tp + counts.fp + counts.fn + counts.tn);
+  const n = rowsIn(counts);
+  const ofTwo = isBinary ? { precision, recall, f1 } : { precision: null, recall: null, f1: null };
   const accuracyBound = estimateLook(accuracy, n, chunks)?.bound ?? null;
-  return { n, accuracy, precision, recall, f1, accuracy_bound: accuracyBound, fired: isFired, assumption };
+  return { method: 'cbpe', n, accuracy, ...ofTwo, accuracy_bound: accuracyBound, fired: isFired, assumption };
 }

@@ -9,7 +9,6 @@
 import { benjaminiHochberg } from './adjust.js';
 import { keysOf, unseenBin } from './feature-bins.js';
 import { groupsBy } from './groups.js';
-import { binIndex } from './numeric-bins.js';
 import { afterWindow, clearPart, type Level, quiet } from './persistence.js';
 import type { CategoricalProfile, FeatureProfile, NumericProfile } from './profile.js';
 import { type PooledZ, pooledZ, type Share } from './proportion.js';
@@ -198,9 +197,7 @@ function zeros(feature: string, then: Share, now: Share, { minN, zerosMargin }: 
   };
 }
 
-/** Chance with which as many rows of the reference would all be alike, above which that they are says nothing. */
-const alikeByChance = 1e-6;
-
+/** A fact, not a sample: every value is the same, and once they were not. */
 function constant(feature: string, profile: NumericProfile, counts: FeatureCounts, { minN }: Rule): Finding {
   const { n, lo, hi } = profile;
   const isNow = counts.n > 0 && counts.min === counts.max;
@@ -211,19 +208,10 @@ function constant(feature: string, profile: NumericProfile, counts: FeatureCount
     value: counts.n === 0 ? null : Number(isNow),
     reference: n === 0 ? null : Number(wasThen),
     isEnough: counts.n >= minN && n > 0,
-    excess: { by: Number(isNow && !wasThen && alikeChance(profile, counts) < alikeByChance), margin: 1 },
+    excess: { by: Number(isNow && !wasThen), margin: 1 },
     p: null,
     atOnce: true,
   };
-}
-
-/**
- * That all rows fall in the bin in which they did, were they rows of the reference: a feature that is nearly always 0 is
- * often 0 in a whole window. Where the bin is one value this is the chance that they are alike; else that is less.
- */
-function alikeChance(profile: NumericProfile, { n, min }: FeatureCounts): number {
-  const there = profile.counts[binIndex(profile, min!) - 1] ?? 0;
-  return (there / profile.n) ** n;
 }
 
 const vanishedExpectedMin = 10;

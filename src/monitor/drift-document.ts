@@ -2,12 +2,14 @@
  * What the API and the command line show of one window: the decision, the numbers behind it and both histograms.
  *
  *   profile + window ─▶ featureWindows() ─▶ decideDrift() ─▶ driftDocument()
- *                   └─▶ qualityInputs()  ─▶ decideQuality() ──┘
+ *                   ├─▶ qualityInputs()  ─▶ decideQuality() ──┤
+ *                   └─▶ expected() ─▶ estimateDocument() ─────┘
  *
  * Field names are those of the JSON API.
  *
  * Must not know HTTP or files.
  */
+import type { EstimateDocument } from './cbpe.js';
 import type { QualityInput, QualityResult } from './data-quality.js';
 import type { DriftDecision, FeatureDecision, FeatureWindow } from './drift.js';
 import { binMetrics, type MetricsDocument } from './drift-metrics.js';
@@ -99,6 +101,8 @@ export interface DriftDocument {
     readonly fired: boolean;
     readonly keys?: readonly string[];
   }[];
+  /** How right the version probably is; null where its profile does not calibrate scores. */
+  readonly estimate: EstimateDocument | null;
 }
 
 export interface DriftDocumentOptions {
@@ -106,12 +110,13 @@ export interface DriftDocumentOptions {
   readonly window: SketchWindow;
   readonly decision: DriftDecision;
   readonly quality: readonly QualityResult[];
+  readonly estimate?: EstimateDocument | undefined;
   /** The window is still open and has decided nothing. */
   readonly provisional?: boolean;
 }
 
 export function driftDocument(options: DriftDocumentOptions): DriftDocument {
-  const { profile, window, decision, quality, provisional = false } = options;
+  const { profile, window, decision, quality, estimate, provisional = false } = options;
   const { sketch } = window;
   return {
     model: profile.model,
@@ -135,6 +140,7 @@ export function driftDocument(options: DriftDocumentOptions): DriftDocument {
       p_adjusted: pAdjusted,
       fired: isFired,
     })),
+    estimate: estimate ?? null,
   };
 }
 

@@ -20,6 +20,7 @@ import {
 import { chanceAbove, credibleInterval, type ExpectedLoss, expectedLoss, posteriorOf } from './bayes.js';
 import { welch } from './mean.js';
 import { type Moments, noMoments } from './moments.js';
+import { driftVerdict, predictionDrift, usedBins } from './prediction-drift.js';
 import { type Interval, newcombeInterval, pooledZ, type Share, wilsonInterval } from './proportion.js';
 import { isRatioMismatch, type RatioLook, sampleRatio } from './srm.js';
 
@@ -31,6 +32,9 @@ export interface ExperimentMetric {
   /** A guardrail has a margin, a success metric has none. */
   readonly margin: number | null;
 }
+
+/** The guardrail that compares what the arms answer, and no mean. */
+export const predictionMetric = 'prediction_drift';
 
 export interface ExperimentPlan {
   readonly name: string;
@@ -52,6 +56,8 @@ export interface ExperimentArm {
   readonly requests: number;
   readonly keys: number;
   readonly metrics: Readonly<Record<string, Moments>>;
+  /** By bin of the output; empty where they are not counted. */
+  readonly predictions: readonly number[];
 }
 
 /** Running minima over the looks at a phase: plain JSON, which outlives the control process. */
@@ -88,9 +94,15 @@ export interface VariantReadOut {
 export interface ComparisonReadOut {
   readonly variant: string;
   readonly metric: string;
+  readonly better: Direction;
+  /** By how much it may be worse; null of a success metric. */
+  readonly margin: number | null;
+  /** Units of each arm that were compared. */
+  readonly control_n: number;
+  readonly n: number;
   readonly control_mean: number | null;
   readonly mean: number | null;
-  /** Treatment − control, in the metric's own sense. */
+  /** Treatment − control, in the metric's own sense; of `prediction_drift` how far their answers are apart. */
   readonly difference: number | null;
   readonly interval: Interval | null;
   /** The smallest of all looks at this phase. */
@@ -112,9 +124,21 @@ export interface BayesReadOut {
   readonly expected_loss: ExpectedLoss | null;
 }
 
+/** Who was shown what: the first thing to look at, and shown even when the sizes are wrong. */
+export interface ExposureReadOut {
+  readonly variant: string;
+  readonly weight: number;
+  readonly keys: number;
+  /** Of all keys; null without any. */
+  readonly share: number | null;
+  /** As the weights promise it. */
+  readonly expected_share: number | null;
+}
+
 export interface ExperimentReadOut {
   readonly experiment: string;
   readonly phase: number;
+  readonly exposure: readonly ExposureReadOut[];
   readonly srm: {
     readonly chi2: number | null;
     readonly df: number;
@@ -150,10 +174,11 @@ export function readOut(look: ExperimentLook): {
       ? []
       : arms
           .filter((arm) => arm !== control)
-          .flatMap((arm) => plan.metrics.map((metric) => compare({ plan, metric, control, arm, memory })));
+          .flatMap((arm) => plan.metrics.map((metric) => comparisonOf({ plan, metric, control, arm, memory })));
   const shown: ExperimentReadOut = {
     experiment: plan.name,
     phase: memory.phase,
+    exposure: exposureOf(arms),
     srm: srmOf(ratio, arms),
     variants: isWithheld ? [] : arms.map((arm) => variantOf(arm, plan.metrics)),
     comparisons: isWithheld ? [] : comparisons,
@@ -161,6 +186,18 @@ export function readOut(look: ExperimentLook): {
   };
   const p = Object.fromEntries(comparisons.map((one) => [`${one.variant}:${one.metric}`, one.p_always_valid]));
   return { readOut: shown, memory: { phase: memory.phase, ratioP: ratio.pSequential, p } };
+}
+
+function exposureOf(arms: readonly ExperimentArm[]): ExposureReadOut[] {
+  const keys = arms.reduce((sum, arm) => sum + arm.keys, 0);
+  const weights = arms.reduce((sum, arm) => sum + arm.weight, 0);
+  return arms.map((arm) => ({
+    variant: arm.variant,
+    weight: arm.weight,
+    keys: arm.keys,
+    share: keys === 0 ? null : arm.keys / keys,
+    expected_share: weights === 0 ? null : arm.weight / weights,
+  }));
 }
 
 function srmOf(ratio: RatioLook, arms: readonly ExperimentArm[]): ExperimentReadOut['srm'] {
@@ -176,7 +213,8 @@ function srmOf(ratio: RatioLook, arms: readonly ExperimentArm[]): ExperimentRead
 
 function variantOf(arm: ExperimentArm, metrics: readonly ExperimentMetric[]): VariantReadOut {
   const { variant, version, weight, requests, keys } = arm;
-  const shown = metrics.map(({ metric, isShare }) => {
+  const measured = metrics.filter(({ metric }) => metric !== predictionMetric);
+  const shown = measured.map(({ metric, isShare }) => {
     const moments = arm.metrics[metric] ?? noMoments;
     const share = isShare ? shareOf(moments) : null;
     return {
@@ -204,7 +242,32 @@ interface Compared {
   readonly memory: ExperimentMemory;
 }
 
-function compare({ plan, metric, control, arm, memory }: Compared): ComparisonReadOut {
+function comparisonOf(compared: Compared): ComparisonReadOut {
+  return compared.metric.metric === predictionMetric ? compareAnswers(compared) : compareMeans(compared);
+}
+
+/** It has no mean, no interval and no margin of its own. */
+function compareAnswers({ metric, control, arm }: Compared): ComparisonReadOut {
+  const drift = predictionDrift(...usedBins(control.predictions, arm.predictions));
+  return {
+    variant: arm.variant,
+    metric: metric.metric,
+    better: metric.better,
+    margin: null,
+    control_n: drift?.championN ?? 0,
+    n: drift?.candidateN ?? 0,
+    control_mean: null,
+    mean: null,
+    difference: drift?.psiCorrected ?? null,
+    interval: null,
+    p_always_valid: 1,
+    verdict: driftVerdict(drift),
+    fixed: null,
+    bayes: null,
+  };
+}
+
+function compareMeans({ plan, metric, control, arm, memory }: Compared): ComparisonReadOut {
   const [a, b] = [control.metrics[metric.metric] ?? noMoments, arm.metrics[metric.metric] ?? noMoments];
   const sequential = alwaysValid(a, b, plan.alpha);
   const p = plan.method === 'msprt' && plan.tau2 !== null ? mixtureTest(a, b, plan.tau2).p : sequential.p;
@@ -214,6 +277,10 @@ function compare({ plan, metric, control, arm, memory }: Compared): ComparisonRe
   return {
     variant: arm.variant,
     metric: metric.metric,
+    better: metric.better,
+    margin: metric.margin,
+    control_n: a.n,
+    n: b.n,
     control_mean: a.n > 0 ? a.mean : null,
     mean: b.n > 0 ? b.mean : null,
     difference: isKnown ? sequential.difference : null,

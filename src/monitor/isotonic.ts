@@ -37,6 +37,27 @@ export class IsotonicMap {
   }
 }
 
+/** Steps of a curve with more points than this are pooled, by twos: as many as a profile can hold. */
+const stepsMost = 250;
+
+/**
+ * The curve through points as few points: the two ends of each of its steps.
+ * @param y 0 or 1, or shares
+ */
+export function calibrationOf(x: readonly number[], y: readonly number[]): Calibration {
+  let knots = knotsOf(x, y);
+  for (;;) {
+    const curve = fitted(knots);
+    const ends = knots.flatMap((_, i) => {
+      const isEnd = curve[i] !== curve[i - 1] || curve[i] !== curve[i + 1];
+      return isEnd ? [i] : [];
+    });
+    if (ends.length <= 2 * stepsMost)
+      return { x: ends.map((i) => knots[i]!.x), y: ends.map((i) => Math.min(1, Math.max(0, curve[i]!))) };
+    knots = knots.flatMap((knot, i) => (i % 2 === 0 ? [knots[i + 1] ? pooled(knot, knots[i + 1]!) : knot] : []));
+  }
+}
+
 interface Knot {
   readonly x: number;
   readonly y: number;

@@ -6,9 +6,7 @@
  * Must not know which predictions the bins stand for.
  */
 import type { GuardrailVerdict } from './always-valid.js';
-
-/** In place of a share of 0. */
-const leastShare = 1e-4;
+import { psi, psiCorrected } from './stats/distances.js';
 
 export interface PredictionDrift {
   readonly psi: number;
@@ -19,18 +17,10 @@ export interface PredictionDrift {
 
 /** @param champion, candidate counts in the same bins; @returns null when a side is empty */
 export function predictionDrift(champion: readonly number[], candidate: readonly number[]): PredictionDrift | null {
-  const [n, m] = [total(champion), total(candidate)];
-  if (n === 0 || m === 0) return null;
-  const bins = Math.max(champion.length, candidate.length);
-  let psi = 0;
-  for (let i = 0; i < bins; i++) {
-    const [p, q] = [(champion[i] ?? 0) / n, (candidate[i] ?? 0) / m];
-    if (p === 0 && q === 0) continue;
-    const [p1, q1] = [p || leastShare, q || leastShare];
-    psi += (q1 - p1) * Math.log(q1 / p1);
-  }
-  const byChance = (bins - 1) * (1 / n + 1 / m);
-  return { psi, psiCorrected: psi - byChance, championN: n, candidateN: m };
+  const raw = psi(champion, candidate);
+  const corrected = psiCorrected(champion, candidate);
+  if (raw === null || corrected === null) return null;
+  return { psi: raw, psiCorrected: corrected, championN: total(champion), candidateN: total(candidate) };
 }
 
 /** Bins that either side uses: what no prediction ever falls into says nothing of how alike two samples are by chance. */

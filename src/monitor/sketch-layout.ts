@@ -1,9 +1,9 @@
 /**
  * Where the numbers of each feature lie in a sketch: one plan for all sketches of a version, made of its profile.
  *
- *   buffer:  fingerprint │ rows │ feature 0: its numbers │ feature 1 │ …  (doubles)  │ registers of ids (bytes)
+ *   buffer:  fingerprint │ rows │ feature 0: its numbers │ feature 1 │ … │ expected outcomes (doubles)  │ registers of ids (bytes)
  *   numeric: n │ invalid │ zeros │ mean │ M2 │ min │ max │ counts of all bins but the last      categorical: counts of all bins
- *   id:      n
+ *   id:      n        expected outcomes: tp │ fp │ fn │ tn, only where the profile calibrates scores
  *
  * What follows from other numbers is not kept: missing = rows − the others, the last bin of a numeric feature = n − the other
  * bins. A variant keeps 114 sketches, so each double here costs it 912 bytes for each feature.
@@ -44,6 +44,8 @@ export function sketchedFeatures({ features, prediction, score, pca }: Reference
 }
 
 export const headerDoubles = 2;
+/** tp, fp, fn, tn: sums of chances. */
+export const expectedDoubles = 4;
 /** Doubles of a numeric feature before its counts. */
 export const momentDoubles = 7;
 /** Equal parts of [lo, hi], each of which knows the first bin that a value in it can be in. */
@@ -74,6 +76,8 @@ export class SketchLayout {
   /** Where the registers of an id start in the buffer; −1 = none. */
   readonly registerStarts: Int32Array;
   readonly lookups: readonly (KeyLookup | undefined)[];
+  /** Where expected outcomes start; −1 = none are kept. */
+  readonly expectedStart: number;
 
   constructor(profile: ReferenceProfile) {
     this.features = sketchedFeatures(profile);
@@ -102,9 +106,11 @@ export class SketchLayout {
     this.lookups = this.features.map(({ profile: { kind }, profile }) =>
       kind === 'categorical' ? new KeyLookup(profile as CategoricalProfile) : undefined,
     );
+    this.expectedStart = profile.calibration === undefined ? -1 : doubles;
+    if (profile.calibration !== undefined) doubles += expectedDoubles;
     this.doubles = doubles;
     this.bytes = doubles * 8 + this.#placeRegisters(doubles * 8);
-    this.fingerprint = fingerprintOf(this.features);
+    this.fingerprint = fingerprintOf(this.features, profile.calibration);
   }
 
   /** An edge in an earlier cell is below every value of this one, whatever rounding does: cells rise with values. */
@@ -142,12 +148,13 @@ function codeOf({ kind }: FeatureProfile): number {
 }
 
 /** Changes with everything that gives the counts their meaning. */
-function fingerprintOf(features: readonly SketchedFeature[]): number {
-  const texts = features.map(({ name, family, profile }) => {
+function fingerprintOf(features: readonly SketchedFeature[], calibration: ReferenceProfile['calibration']): number {
+  const texts: unknown[] = features.map(({ name, family, profile }) => {
     if (profile.kind === 'numeric') return [family, name, profile.lo, profile.hi, ...profile.edges];
     if (profile.kind === 'id') return [family, name];
     return [family, name, keysOf(profile), profile.other_keys, profile.unseen_tracked];
   });
+  if (calibration !== undefined) texts.push(['calibration', calibration.x, calibration.y]);
   return murmur3(JSON.stringify(texts), 1);
 }
 

@@ -10,10 +10,12 @@
  * Must not know requests, minutes or what is concluded.
  */
 import { GatewayError } from '../core/errors.js';
+import type { ExpectedCounts } from './cbpe.js';
 import { addKey, distinctIn, mergeRegisters, registers } from './hyperloglog.js';
 import {
   categoricalCode,
   cellOf,
+  expectedDoubles,
   gridCells,
   idCode,
   momentDoubles,
@@ -136,13 +138,35 @@ export class Sketch {
     return from === -1 ? undefined : new Uint8Array(this.buffer, from, registers);
   }
 
+  /**
+   * The score of a row: with this chance it is of the class that it speaks for. Nothing where none are kept.
+   * @param isPositive predicted so; of several classes each prediction is
+   */
+  addExpected(chance: number, isPositive: boolean): void {
+    const { expectedStart } = this.layout;
+    if (expectedStart === -1 || chance - chance !== 0) return;
+    const at = expectedStart + (isPositive ? 0 : 2);
+    this.#numbers[at]! += chance;
+    this.#numbers[at + 1]! += 1 - chance;
+  }
+
+  /** Undefined where none are kept. */
+  expected(): ExpectedCounts | undefined {
+    const { expectedStart: at } = this.layout;
+    if (at === -1) return undefined;
+    const [tp, fp, fn, tn] = this.#numbers.subarray(at, at + expectedDoubles) as unknown as number[];
+    return { tp: tp!, fp: fp!, fn: fn!, tn: tn! };
+  }
+
   /** Adds the rows of another one with the same layout; a part without rows changes nothing. */
   merge(other: Sketch): void {
     if (other.layout.fingerprint !== this.layout.fingerprint) {
       throw new GatewayError('INTERNAL', 'sketches of two profiles cannot be merged');
     }
     this.#numbers[rowsAt]! += other.#numbers[rowsAt]!;
-    const { kinds, starts, bins } = this.layout;
+    const { kinds, starts, bins, expectedStart } = this.layout;
+    for (let i = 0; expectedStart !== -1 && i < expectedDoubles; i++)
+      this.#numbers[expectedStart + i]! += other.#numbers[expectedStart + i]!;
     for (let feature = 0; feature < kinds.length; feature++) {
       let from = starts[feature]!;
       let to = from + bins[feature]!;
@@ -235,6 +259,10 @@ function wrongBuffer(layout: SketchLayout, buffer: ArrayBuffer): string | undefi
   const numbers = new Float64Array(buffer, 0, layout.doubles);
   if (numbers[0] !== layout.fingerprint) return 'it was made with another profile';
   if (!isCount(numbers[rowsAt]!)) return 'its number of rows is no count';
+  for (let i = 0; layout.expectedStart !== -1 && i < expectedDoubles; i++) {
+    const sum = numbers[layout.expectedStart + i]!;
+    if (!(sum >= 0 && sum < Infinity)) return 'its expected outcomes are no sums of chances';
+  }
   for (let feature = 0; feature < layout.kinds.length; feature++) {
     const isNumeric = layout.kinds[feature] === numericCode;
     const from = layout.starts[feature]!;

@@ -59,5 +59,10 @@ export function sampleRatio(arms: readonly ArmSize[], before: number): RatioLook
 
 /** Whether the looks so far withhold the results of the phase. */
 export function isRatioMismatch({ pSequential }: RatioLook): boolean {
+  return isMismatch(pSequential);
+}
+
+/** The same of the smallest p so far alone. */
+export function isMismatch(pSequential: number): boolean {
   return pSequential < mismatchBelow;
 }

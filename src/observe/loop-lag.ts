@@ -3,7 +3,7 @@
  *
  * Must not know what keeps the loop.
  */
-import { type Family, secondsBuckets } from '../core/series.js';
+import { type Family, type Series, secondsBuckets } from '../core/series.js';
 import { Tally } from '../core/tally.js';
 
 /** @returns the histogram so far; the timer never keeps the process alive */
@@ -15,11 +15,15 @@ export function watchLoop(thread: string, everyMs: number, now: () => number): (
     lag.add(Math.max(0, at - dueAt) / 1000);
     dueAt = at + everyMs;
   }, everyMs).unref();
-  return () => ({
+  return () => loopLagFamily(lag.series({ thread }));
+}
+
+export function loopLagFamily(series: Series): Family {
+  return {
     name: 'sluice_event_loop_lag_seconds',
     help: 'How late the event loop answers a timer.',
     type: 'histogram',
     buckets: secondsBuckets,
-    series: [lag.series({ thread })],
-  });
+    series: [series],
+  };
 }

@@ -12,7 +12,7 @@ import type { GatewayEvent, InferenceEvent, Observe } from '../core/events.js';
 import { nameOf, type VersionId } from '../core/model.js';
 import type { Assignment } from '../core/route.js';
 import { type Family, ratioBuckets, rowsBuckets, type Series, secondsBuckets } from '../core/series.js';
-import type { VersionStatistics } from '../core/statistics.js';
+import { emptyStatistics, type VersionStatistics } from '../core/statistics.js';
 import { VersionCounts, type VersionSeries } from './version-counts.js';
 
 /** What is read, not counted. */
@@ -25,9 +25,13 @@ export interface Gauges {
     /** Threads that run it, and how many of them do so now. */
     readonly threads?: number;
     readonly busy?: number;
+    /** By how much the process grew when it was opened. */
+    readonly memoryBytes?: number;
   }[];
   /** Threads of versions that are being opened. */
   readonly startingThreads?: number;
+  /** Threads whose run never ended. */
+  readonly deadThreads?: number;
   readonly families: readonly Family[];
 }
 
@@ -122,7 +126,7 @@ class Counts {
         ...workersOf(gauges),
         ...gauges.families,
       ],
-      statistics: all.filter(({ version }) => version !== '').map((counts) => counts.statistics()),
+      statistics: statisticsOf(all, gauges.versions),
     };
   }
 
@@ -203,6 +207,19 @@ function decisionsOf(byRoute: ReadonlyMap<string, readonly Assignments[]>): Fami
   };
 }
 
+/** A version that is open is told although nobody asked it yet: it holds memory. */
+function statisticsOf(all: readonly VersionCounts[], open: Gauges['versions']): VersionStatistics[] {
+  const counted = new Map(
+    all.flatMap((counts) => (counts.version === '' ? [] : [[nameOf(counts), counts.statistics()] as const])),
+  );
+  for (const { id, memoryBytes } of open) {
+    if (memoryBytes === undefined) continue;
+    const one = counted.get(nameOf(id)) ?? emptyStatistics(id.model, id.version);
+    counted.set(nameOf(id), { ...one, memoryBytes });
+  }
+  return [...counted.values()];
+}
+
 function gaugesOf(versions: Gauges['versions']): Family[] {
   const labels = versions.map(({ id }) => ({ ...id }));
   const gauge = (name: string, help: string, value: (version: Gauges['versions'][number]) => number): Family => ({
@@ -214,11 +231,16 @@ function gaugesOf(versions: Gauges['versions']): Family[] {
   return [
     gauge('sluice_queue_depth', 'Requests that wait for a batch.', ({ depth }) => depth),
     gauge('sluice_inflight', 'Requests that wait or run.', ({ inFlight }) => inFlight),
+    gauge(
+      'sluice_model_memory_bytes',
+      'By how much processes grew when they opened a version.',
+      ({ memoryBytes = 0 }) => memoryBytes,
+    ),
   ];
 }
 
 /** Threads of all versions of the process together; what nobody tells is left out. */
-function workersOf({ versions, startingThreads }: Gauges): Family[] {
+function workersOf({ versions, startingThreads, deadThreads = 0 }: Gauges): Family[] {
   if (startingThreads === undefined) return [];
   let threads = 0;
   let busy = 0;
@@ -226,9 +248,7 @@ function workersOf({ versions, startingThreads }: Gauges): Family[] {
     threads += version.threads ?? 0;
     busy += version.busy ?? 0;
   }
-  const series = Object.entries({ busy, idle: threads - busy, starting: startingThreads }).map(([state, value]) => ({
-    labels: { state },
-    value,
-  }));
+  const states = { busy, idle: threads - busy, starting: startingThreads, dead: deadThreads };
+  const series = Object.entries(states).map(([state, value]) => ({ labels: { state }, value }));
   return [{ name: 'sluice_workers', help: 'Threads that run models, by state.', type: 'gauge', series }];
 }

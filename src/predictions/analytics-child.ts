@@ -5,6 +5,7 @@
  */
 import { GatewayError } from '../core/errors.js';
 import type { Job, Results } from './jobs.js';
+import { convertLabels } from './label-parquet.js';
 import { convert, rewrite } from './parquet.js';
 import { columns, explain, exportTo, query, read, tail } from './query.js';
 
@@ -23,6 +24,8 @@ function run(job: Job): Promise<Results[keyof Results]> {
   switch (job.kind) {
     case 'convert':
       return convert(job);
+    case 'labels':
+      return convertLabels(job);
     case 'query':
       return query(job);
     case 'export':

@@ -13,8 +13,9 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Analytics, type AnalyticsOptions } from './analytics.js';
 import type { Answer } from './database.js';
-import type { Converted, ExportFormat } from './jobs.js';
-import { daysOf, partsOf, type Span } from './partitions.js';
+import type { Converted, ExportFormat, RowPlace } from './jobs.js';
+import { LabelParts, type LabelPartsOptions, type LabelSource } from './label-parts.js';
+import { type DataSet, daysOf, partsOf, type Span } from './partitions.js';
 import { type Day, type RetentionLimits, retentionPlan } from './retention.js';
 import type { Row, RowOrigin } from './rows.js';
 import { recoverSegments, segmentFiles } from './segment-reader.js';
@@ -26,6 +27,8 @@ export interface ArchiveOptions {
   readonly segments: string;
   readonly analytics: AnalyticsOptions;
   readonly retention: RetentionLimits;
+  /** Labels that are shown beside the rows; undefined = none. */
+  readonly labels?: LabelSource;
   readonly queryRowsMax: number;
   readonly queryBytesMax: number;
   readonly queryTimeoutMs: number;
@@ -44,6 +47,8 @@ export interface ArchiveStats {
   readonly failed: number;
   readonly daysRemoved: number;
   readonly daysStripped: number;
+  /** Labels in finished files, those made again counted again. */
+  readonly labels: number;
   readonly waiting: number;
   readonly restarts: number;
 }
@@ -62,19 +67,25 @@ export class Archive {
   readonly #analytics: Analytics;
   readonly #tries = new Map<string, number>();
   readonly #counts = { segments: 0, events: 0, rows: 0, bad: 0, failed: 0, daysRemoved: 0, daysStripped: 0 };
+  readonly #labels: LabelParts | undefined;
   #converting: Promise<void> | undefined;
 
   constructor(options: ArchiveOptions) {
     this.#options = options;
     this.#analytics = new Analytics(options.analytics);
+    const { root, labels, epochMs } = options;
+    const run: LabelPartsOptions['run'] = (job) => this.#analytics.run<'labels'>(job);
+    this.#labels = labels && new LabelParts({ ...labels, root, epochMs, run });
   }
 
   stats(): ArchiveStats {
     const waiting = segmentFiles(this.#options.segments).filter(({ isOpen }) => !isOpen).length;
-    return { ...this.#counts, waiting, restarts: this.#analytics.restarts };
+    const { rows: labels = 0, failed = 0 } = this.#labels?.counts ?? {};
+    const counts = { ...this.#counts, failed: this.#counts.failed + failed };
+    return { ...counts, labels, waiting, restarts: this.#analytics.restarts };
   }
 
-  /** Makes Parquet of every closed segment; a call while one is under way waits for that one. */
+  /** Makes Parquet of every closed segment and of labels that are due; a call while one is under way waits for that one. */
   convert(): Promise<void> {
     this.#converting ??= this.#convertAll().finally(() => {
       this.#converting = undefined;
@@ -96,6 +107,13 @@ export class Archive {
         this.#tries.set(path, (this.#tries.get(path) ?? 0) + 1);
       }
     }
+    await this.#labels?.convertDue();
+  }
+
+  /** The same with every label there is, for somebody who asks. */
+  async settle(): Promise<void> {
+    await this.convert();
+    await this.#labels?.convertAll();
   }
 
   #add({ isSegment, events, rows }: Converted): void {
@@ -125,12 +143,18 @@ export class Archive {
   }
 
   #days(): Day[] {
+    // Of labels there is nothing to strip.
+    const labels = this.#daysOf('labels').map((day) => ({ ...day, isStripped: true }));
+    return [...this.#daysOf('log'), ...labels].sort((a, b) => (a.date < b.date ? -1 : a.date > b.date ? 1 : 0));
+  }
+
+  #daysOf(set: DataSet): Day[] {
     const bytes = new Map<string, number>();
-    for (const part of partsOf(this.#options.root, 'log')) {
+    for (const part of partsOf(this.#options.root, set)) {
       const key = `${part.date} ${part.model}`;
       bytes.set(key, (bytes.get(key) ?? 0) + part.bytes);
     }
-    return daysOf(this.#options.root, 'log').map((day) => ({
+    return daysOf(this.#options.root, set).map((day) => ({
       ...day,
       bytes: bytes.get(`${day.date} ${day.model}`) ?? 0,
       isStripped: existsSync(join(day.path, strippedMark)),
@@ -185,9 +209,9 @@ export class Archive {
   }
 
   /** Rows of one finished file, for sinks. @throws NOT_FOUND when it is no more */
-  async read(path: string, from: number, rowsMax: number): Promise<readonly Row[]> {
-    const { root, queryTimeoutMs: timeoutMs } = this.#options;
-    return (await this.#analytics.run<'read'>({ kind: 'read', root, path, from, rowsMax, timeoutMs })).rows;
+  async read(path: string, after: RowPlace | undefined, rowsMax: number): Promise<readonly Row[]> {
+    const { root, queryBytesMax: bytesMax, queryTimeoutMs: timeoutMs } = this.#options;
+    return (await this.#analytics.run<'read'>({ kind: 'read', root, path, after, rowsMax, bytesMax, timeoutMs })).rows;
   }
 
   close(): void {

@@ -3,11 +3,14 @@
  *
  * Must not know how it is written.
  */
-import type { Assignment } from '../core/route.js';
+import type { Assignment, RouteReason } from '../core/route.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Subject } from './subject.js';
 
 export type Role = 'primary' | 'shadow' | 'fallback';
+
+/** What the route decided; of a copy, which shadow it is. */
+export type LoggedAssignment = Omit<Assignment, 'reason'> & { readonly reason: RouteReason | 'shadow' };
 
 export interface PredictionEvent {
   readonly subject: Subject;
@@ -26,13 +29,14 @@ export interface PredictionEvent {
   readonly batchSize: number;
   /** Rows of its own. */
   readonly items: number;
-  readonly assignment: Assignment | undefined;
+  readonly assignment: LoggedAssignment | undefined;
   /** HTTP number, for both protocols. */
   readonly status: number;
   readonly errorCode: string | undefined;
   readonly attempt: number;
   readonly isCacheHit: boolean;
-  readonly prediction: string | undefined;
+  /** A number is told as text to whoever reads it. */
+  readonly prediction: string | number | undefined;
   readonly score: number | undefined;
   readonly inputBytes: number;
   readonly outputBytes: number;

@@ -8,9 +8,12 @@
  */
 import type { Chunk } from './chunk.js';
 import type { PredictionEvent } from './event.js';
-import { flags, headBytes, kinds, payloads, place, putSeq, roles, textCharsMax } from './layout.js';
+import { flags, headBytes, kinds, marks, payloads, place, putSeq, roles, textCharsMax } from './layout.js';
+import { putRoute } from './route-texts.js';
 import { putTensors, tensorsBytesMax } from './tensor-bytes.js';
 import { forgetCut, isCut, putText } from './text-bytes.js';
+import { putUnitKey, unitKeyBytesMax } from './unit-key.js';
+import { slackBytes } from './words.js';
 
 /** What is decided of an event before it is written. */
 export interface FrameTerms {
@@ -22,7 +25,10 @@ export interface FrameTerms {
   readonly isTapOnly: boolean;
 }
 
-const textCount = 10;
+const textCount = 11;
+/** Of a number as text. */
+const numberCharsMax = 32;
+const reasonBytesMax = 32;
 /** UTF-8 takes at most three bytes for each unit of UTF-16. */
 const bytesPerChar = 3;
 
@@ -34,11 +40,13 @@ function room(text: string | undefined): number {
 /** Bytes that the event cannot exceed. */
 export function frameBytesMax(event: PredictionEvent, withPayload: boolean, tensorBytesMax: number): number {
   const { assignment } = event;
-  let bytes = place.texts + 2 * textCount + 8;
+  let bytes = place.texts + 2 * textCount + 8 + numberCharsMax;
   bytes += room(event.requestId) + room(event.clientRequestId) + room(event.traceId) + room(event.parentRequestId);
-  bytes += room(event.errorCode) + room(event.prediction) + room(event.contentType);
+  bytes += room(event.errorCode) + room(event.contentType);
+  if (typeof event.prediction === 'string') bytes += room(event.prediction);
   if (assignment !== undefined) {
-    bytes += room(assignment.experiment) + room(assignment.assigned) + room(assignment.variant) + 32;
+    bytes += room(assignment.experiment) + room(assignment.assigned) + room(assignment.variant);
+    bytes += reasonBytesMax + slackBytes + unitKeyBytesMax(assignment.key);
   }
   if (withPayload)
     bytes += tensorsBytesMax(event.inputs, tensorBytesMax) + tensorsBytesMax(event.outputs, tensorBytesMax);
@@ -66,7 +74,8 @@ export function putEvent(
   tensorBytesMax: number,
 ): number {
   const { view } = chunk;
-  const { assignment, score, subject } = event;
+  const { assignment, prediction, score, subject } = event;
+  const key = assignment?.key;
   const hides = subject.hidesPrediction;
   forgetCut();
   view.setUint32(at + 4, 0, true);
@@ -91,30 +100,32 @@ export function putEvent(
     bits |= flags.score;
     view.setFloat64(at + place.score, score, true);
   } else view.setFloat64(at + place.score, 0, true);
+  // The text of a number costs as much as the rest of a row: whoever reads makes it.
+  const scoreIsPrediction = typeof prediction === 'number' && !hides && prediction === score;
+  view.setUint32(at + place.marks, scoreIsPrediction ? marks.scoreIsPrediction : 0, true);
   let phase = 0;
-  let unitKey = 0;
+  let unit = 0;
   let end = at + place.texts;
   end = putText(chunk, end, event.requestId);
   end = putText(chunk, end, event.clientRequestId);
   end = putText(chunk, end, event.traceId);
   end = putText(chunk, end, event.parentRequestId);
   end = putText(chunk, end, event.errorCode);
-  end = putText(chunk, end, hides ? undefined : event.prediction);
+  end = putText(chunk, end, hides || scoreIsPrediction || prediction === undefined ? undefined : String(prediction));
   end = putText(chunk, end, event.contentType);
   if (assignment !== undefined) {
     bits |= assignment.isSticky ? flags.assignment | flags.sticky : flags.assignment;
     phase = assignment.phase;
-    if (assignment.keyHash !== undefined) {
+    if (key !== undefined) {
       bits |= flags.unitKey;
-      unitKey = assignment.keyHash;
+      unit = assignment.keyHash ?? 0;
     }
-    end = putText(chunk, end, assignment.experiment);
-    end = putText(chunk, end, assignment.assigned);
-    end = putText(chunk, end, assignment.variant);
-    end = putText(chunk, end, assignment.reason);
+    end = putRoute(chunk, end, assignment);
   }
   view.setUint32(at + place.phase, phase, true);
-  view.setUint32(at + place.unitKey, unitKey, true);
+  view.setUint32(at + place.unit, unit, true);
+  // Nothing of the record that lay here before may reach a file.
+  for (let b = place.keyGeneration; b < place.marks; b += 4) view.setUint32(at + b, 0, true);
   view.setUint32(at + place.textBytes, end - at - place.texts, true);
   if (terms.withPayload) {
     if (terms.isTapOnly) bits |= flags.tapOnly;
@@ -125,6 +136,7 @@ export function putEvent(
     end = Math.abs(outputsEnd);
     if (subject.rules.length > 0) bits |= flags.redacted;
   } else view.setUint8(end++, payloads.none);
+  if (key !== undefined) end = putUnitKey(chunk, end, key);
   if (isCut()) bits |= flags.truncated;
   view.setUint8(at + place.flags, bits);
   view.setUint32(at, end - at - headBytes, true);

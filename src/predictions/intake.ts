@@ -9,7 +9,7 @@
  * Must not know threads.
  */
 import { markerOf } from './drop-runs.js';
-import { flags, headBytes, kinds, payloads, place, seqAt, viewOf } from './layout.js';
+import { flags, headBytes, kinds, payloads, place, seqOf } from './layout.js';
 import { payloadTensorOf } from './payload.js';
 import {
   eventOf,
@@ -23,6 +23,7 @@ import {
 import { type HashKey, redacted } from './redaction.js';
 import type { SegmentWriter } from './segment-writer.js';
 import type { Rule, Subject, SubjectRecord } from './subject.js';
+import { UnitKeys } from './unit-key.js';
 
 /** What the disk has room for. */
 export type Room = 'all' | 'metadata' | 'nothing';
@@ -47,10 +48,12 @@ export interface IntakeOptions {
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #subjects = new Map<number, Subject>();
+  readonly #unitKeys: UnitKeys;
   room: Room = 'all';
 
   constructor(options: IntakeOptions) {
     this.#options = options;
+    this.#unitKeys = new UnitKeys(options.hashKey);
   }
 
   learn(subject: Subject): void {
@@ -74,14 +77,14 @@ export class Intake {
 
   #takeEvent(record: Buffer): void {
     const { writer, tap } = this.#options;
-    const seq = seqAt(viewOf(record), 8);
+    const seq = seqOf(record);
     const subject = this.#subjects.get(record.readUInt32LE(place.subject));
     if (subject === undefined) return writer.drop(seq, 'redaction_error');
     if (tap !== undefined) tap.event(eventOf(record), subject.record, tensorsOf(record));
     if (this.room === 'nothing') return writer.drop(seq, 'disk_low');
     let kept: Buffer;
     try {
-      kept = this.#keepable(record, subject);
+      kept = this.#keepable(this.#unitKeys.hashed(record), subject);
     } catch {
       return writer.drop(seq, 'redaction_error');
     }

@@ -65,14 +65,47 @@ export interface TailJob {
   readonly timeoutMs: number;
 }
 
+/** Which row of a file it is: rows stand in this order. */
+export interface RowPlace {
+  /** As rows tell the time: `YYYY-MM-DD HH:MM:SS.ffffff`. */
+  readonly ts: string;
+  readonly seq: number;
+  readonly item: number;
+}
+
 /** Rows of one finished file, in their order. */
 export interface ReadJob {
   readonly kind: 'read';
   readonly root: string;
   readonly path: string;
-  readonly from: number;
+  /** Only what comes behind it. */
+  readonly after: RowPlace | undefined;
   readonly rowsMax: number;
+  /** At least one row is given, however large. */
+  readonly bytesMax: number;
   readonly timeoutMs: number;
+}
+
+/** A stretch of a file of labels, as finished files. */
+export interface LabelsJob {
+  readonly kind: 'labels';
+  readonly root: string;
+  /** Module that reads files of labels. */
+  readonly readerUrl: string;
+  readonly path: string;
+  /** `YYYY-MM-DD` of the predictions that are labelled. */
+  readonly date: string;
+  /** What the finished files are named after. */
+  readonly name: string;
+  readonly from: number;
+  readonly bytesMax: number;
+}
+
+export interface LabelsConverted {
+  /** Where the next stretch begins, when this one is full. */
+  readonly end: number;
+  readonly isFull: boolean;
+  readonly rows: number;
 }
 
 /** A finished file made anew with less in it. */
@@ -106,8 +139,18 @@ export interface Results {
   readonly explain: { readonly rows: readonly Row[] };
   readonly tail: { readonly rows: readonly Row[] };
   readonly read: { readonly rows: readonly Row[] };
+  readonly labels: LabelsConverted;
   readonly rewrite: Rewritten;
   readonly columns: Answer;
 }
 
-export type Job = ConvertJob | QueryJob | ExportJob | ExplainJob | TailJob | ReadJob | RewriteJob | ColumnsJob;
+export type Job =
+  | ConvertJob
+  | LabelsJob
+  | QueryJob
+  | ExportJob
+  | ExplainJob
+  | TailJob
+  | ReadJob
+  | RewriteJob
+  | ColumnsJob;

@@ -38,10 +38,15 @@ export const place = {
   sampleRate: 64,
   payloadRate: 72,
   score: 80,
-  unitKey: 88,
+  /** The key of the unit as the number that the tap tells units apart by; 0 in a segment. */
+  unit: 88,
   /** Length of the texts, so that what follows them is found without reading them. */
   textBytes: 92,
-  texts: 96,
+  /** Of the key under which the unit's was hashed; 0 = not yet: it follows the payload as it came (unit-key.ts). */
+  keyGeneration: 96,
+  unitKeyHash: 100,
+  marks: 116,
+  texts: 120,
 } as const;
 
 export const flags = {
@@ -55,6 +60,13 @@ export const flags = {
   /** Inputs and outputs are there for the tap only and must not be kept. */
   tapOnly: 128,
 } as const;
+
+export const marks = {
+  /** The prediction is the score, as text. */
+  scoreIsPrediction: 1,
+} as const;
+
+export const unitKeyHashBytes = 16;
 
 /** What stands after the texts: nothing, tensors in their own bytes, or JSON with redactions made. */
 export const payloads = { none: 0, tensors: 1, json: 2 } as const;
@@ -75,6 +87,11 @@ export function putSeq(view: DataView, at: number, seq: number): void {
 
 export function seqAt(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+}
+
+/** Of a record, without a view of it. */
+export function seqOf(record: Buffer): number {
+  return record.readUInt32LE(12) * 2 ** 32 + record.readUInt32LE(8);
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

@@ -6,6 +6,7 @@
  * Must not know records.
  */
 import { Worker } from 'node:worker_threads';
+import type { Series } from '../core/series.js';
 import type { Chunk } from './chunk.js';
 import { noDrops } from './event.js';
 import type { FromObserver, ObserverCounts, ObserverSetup, ToObserver } from './observer.js';
@@ -27,6 +28,8 @@ export class ObserverLink {
   readonly #sent: (Chunk | undefined)[] = [];
   #counts = noCounts;
   #isLost = false;
+  /** Of the thread's loop; undefined as long as it has not told. */
+  lag: Series | undefined;
   readonly ready: Promise<void>;
   readonly #exited: Promise<void>;
 
@@ -57,6 +60,10 @@ export class ObserverLink {
   #hear(message: Exclude<FromObserver, { kind: 'ready' }>): void {
     if (message.kind === 'tap') {
       this.#listener.onTap(message.report);
+      return;
+    }
+    if (message.kind === 'lag') {
+      this.lag = message.lag;
       return;
     }
     this.#counts = message.counts;

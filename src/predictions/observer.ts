@@ -8,6 +8,8 @@
  * Must not know requests. The clock is this thread's own.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { type Series, secondsBuckets } from '../core/series.js';
+import { Tally } from '../core/tally.js';
 import { type Chunk, chunkOver } from './chunk.js';
 import type { DropCounts } from './event.js';
 import { realFiles } from './files.js';
@@ -46,6 +48,8 @@ export type FromObserver =
   | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly index: number; readonly counts: ObserverCounts }
   | { readonly kind: 'tap'; readonly report: unknown }
+  /** How late this thread's loop was, since its start. */
+  | { readonly kind: 'lag'; readonly lag: Series }
   | { readonly kind: 'closed'; readonly counts: ObserverCounts };
 
 /** What the module behind `tapUrl` exports. */
@@ -73,8 +77,18 @@ async function run(setup: ObserverSetup, port: NonNullable<typeof parentPort>): 
   look();
   const chunks: Chunk[] = [];
   const counts = () => ({ ...writer.written, dropped: { ...writer.dropped } });
-  const ticking = setInterval(() => writer.tick(), tickMs);
-  const looking = setInterval(look, roomMs);
+  const lag = new Tally(secondsBuckets);
+  let dueAt = now() + tickMs;
+  const ticking = setInterval(() => {
+    const at = now();
+    lag.add(Math.max(0, at - dueAt) / 1000);
+    dueAt = at + tickMs;
+    writer.tick();
+  }, tickMs);
+  const looking = setInterval(() => {
+    look();
+    tell({ kind: 'lag', lag: lag.series({ thread: 'observer' }) });
+  }, roomMs);
   port.on('message', (message: ToObserver) => {
     switch (message.kind) {
       case 'subject':

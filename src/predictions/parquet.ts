@@ -154,7 +154,7 @@ async function writePart(
 }
 
 /** The whole file or none. */
-async function writeParquet(database: Database, sql: string, path: string): Promise<void> {
+export async function writeParquet(database: Database, sql: string, path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true });
   const partial = `${path}.partial`;
   rmSync(partial, { force: true });

@@ -8,6 +8,7 @@
  * Must not know models, protocols or what becomes of a segment.
  */
 import { invalid } from '../core/errors.js';
+import type { Series } from '../core/series.js';
 import { type DropCounts, noDrops, type PredictionEvent } from './event.js';
 import { Frames } from './frames.js';
 import { ObserverLink } from './observer-link.js';
@@ -136,6 +137,11 @@ export class PredictionLog {
       chunksInUse: this.#frames.inUse,
       isLost,
     };
+  }
+
+  /** How late the observer thread's loop was; undefined as long as it has not told. */
+  get loopLag(): Series | undefined {
+    return this.#link.lag;
   }
 
   /** Writes what is there and ends the thread; later events are counted as dropped. */

@@ -12,17 +12,22 @@ import { dirname, isAbsolute } from 'node:path';
 import { GatewayError, invalid } from '../core/errors.js';
 import { checkConfined } from './confinement.js';
 import { type Answer, type Database, openConfined, quoted } from './database.js';
-import type { ColumnsJob, ExplainJob, ExportJob, QueryJob, ReadJob, Results, TailJob } from './jobs.js';
+import type { ColumnsJob, ExplainJob, ExportJob, QueryJob, ReadJob, Results, RowPlace, TailJob } from './jobs.js';
+import { labelFileColumns, labelsThatCount } from './label-parquet.js';
 import { type Part, partsOf, type Span } from './partitions.js';
 import { eventOf } from './record.js';
-import { fixedColumns, labelColumns, type Row } from './rows.js';
+import { fixedColumns, type Row } from './rows.js';
 import { type OpenedSegment, openSegment, segmentFiles, segmentRows } from './segment-reader.js';
 
 const partsMax = 5000;
 const sqlCharsMax = 65_536;
 const viewNames = ['predictions', 'labels'];
 
-function viewOver(parts: readonly Part[], columns: Readonly<Record<string, string>>, hours: string): string {
+function viewOver(
+  parts: readonly Pick<Part, 'path'>[],
+  columns: Readonly<Record<string, string>>,
+  hours: string,
+): string {
   const whole = { ...columns, date: 'DATE', model: 'VARCHAR' };
   const typed = Object.entries(whole).map(([name, type]) => `CAST(NULL AS ${type}) AS "${name}"`);
   const empty = `SELECT ${typed.join(', ')} WHERE false`;
@@ -50,7 +55,7 @@ async function openViews(root: string, span: Span, output?: string): Promise<Dat
     ...(output === undefined ? {} : { output }),
     views: {
       predictions: viewOver(parts, predictionColumns, ", 'hour': VARCHAR"),
-      labels: viewOver(labels, labelColumns, ''),
+      labels: labelsThatCount(viewOver(labels, labelFileColumns, '')),
     },
   });
 }
@@ -217,11 +222,20 @@ async function tailOfParts(job: Omit<TailJob, 'kind' | 'segments'>): Promise<Row
   return rowObjects(await within(database, timeoutMs, () => database.ask(sql, rowsMax)));
 }
 
-export async function read({ root, path, from, rowsMax, timeoutMs }: ReadJob): Promise<Results['read']> {
-  const part = partsOf(root, 'log').find((one) => one.path === path);
-  if (part === undefined) throw new GatewayError('NOT_FOUND', 'this file of the log is no more');
-  const views = { part: viewOver([part], {}, ", 'hour': VARCHAR") };
+export async function read({ root, path, after, rowsMax, bytesMax, timeoutMs }: ReadJob): Promise<Results['read']> {
+  if (!existsSync(path)) throw new GatewayError('NOT_FOUND', 'this file of the log is no more');
+  const views = { part: viewOver([{ path }], {}, ", 'hour': VARCHAR") };
   const database = await openConfined({ directory: root, views });
-  const sql = `SELECT * FROM part LIMIT ${Math.floor(rowsMax)} OFFSET ${Math.floor(from)}`;
-  return { rows: rowObjects(await within(database, timeoutMs, () => database.ask(sql, rowsMax))) };
+  const sql = `SELECT * FROM part ${behind(after)} LIMIT ${Math.floor(rowsMax)}`;
+  const answer = await within(database, timeoutMs, () => database.ask(sql, rowsMax));
+  const cut = cutTo(answer, bytesMax);
+  return { rows: rowObjects({ ...cut, rows: cut.rows.length === 0 ? answer.rows.slice(0, 1) : cut.rows }) };
+}
+
+/** Groups of rows that are older than `ts` are not even read. */
+function behind(after: RowPlace | undefined): string {
+  if (after === undefined) return '';
+  const { seq, item } = after;
+  const ts = `TIMESTAMP ${quoted(after.ts)}`;
+  return `WHERE ts >= ${ts} AND (ts > ${ts} OR seq > ${seq} OR (seq = ${seq} AND item_index > ${item}))`;
 }

@@ -6,9 +6,10 @@
  * Must not know files or SQL.
  */
 import type { Role } from './event.js';
-import { flags, headBytes, noText, payloads, place, roles, seqAt, viewOf } from './layout.js';
+import { flags, headBytes, marks, noText, payloads, place, roles, seqOf } from './layout.js';
 import { type Payload, type PayloadTensor, payloadTensorOf } from './payload.js';
 import { type KeptTensor, tensorsAt } from './tensor-bytes.js';
+import { unitKeyHashOf, unitOf } from './unit-key.js';
 
 export interface LoggedEvent {
   readonly seq: number;
@@ -30,7 +31,10 @@ export interface LoggedEvent {
   readonly sampleRate: number;
   readonly payloadRate: number;
   readonly score: number | undefined;
+  /** Once the key of the unit is hashed. */
   readonly unitKeyHash: string | undefined;
+  /** The key of the unit as a number, until it is hashed. */
+  readonly unit: number | undefined;
   readonly requestId: string;
   readonly clientRequestId: string | undefined;
   readonly traceId: string | undefined;
@@ -72,9 +76,11 @@ export function eventOf(record: Buffer): LoggedEvent {
   const bits = record[place.flags]!;
   const has = (bit: number) => (bits & bit) !== 0;
   const texts = new Texts(record);
-  const hashed = record.readUInt32LE(place.unitKey).toString(16).padStart(8, '0');
+  const score = has(flags.score) ? record.readDoubleLE(place.score) : undefined;
+  const isScorePrediction = (record[place.marks]! & marks.scoreIsPrediction) !== 0;
+  const predictionIn = (text: string | undefined) => (isScorePrediction ? String(score) : text);
   return {
-    seq: seqAt(viewOf(record), 8),
+    seq: seqOf(record),
     subjectId: record.readUInt32LE(place.subject),
     role: roles[record[place.role]!] ?? 'primary',
     attempt: record[place.attempt]!,
@@ -92,14 +98,15 @@ export function eventOf(record: Buffer): LoggedEvent {
     outputBytes: record.readUInt32LE(place.outputBytes),
     sampleRate: record.readDoubleLE(place.sampleRate),
     payloadRate: record.readDoubleLE(place.payloadRate),
-    score: has(flags.score) ? record.readDoubleLE(place.score) : undefined,
-    unitKeyHash: has(flags.unitKey) ? hashed : undefined,
+    score,
+    unitKeyHash: unitKeyHashOf(record),
+    unit: unitOf(record),
     requestId: texts.next() ?? '',
     clientRequestId: texts.next(),
     traceId: texts.next(),
     parentRequestId: texts.next(),
     errorCode: texts.next(),
-    prediction: texts.next(),
+    prediction: predictionIn(texts.next()),
     contentType: texts.next(),
     route: has(flags.assignment)
       ? {

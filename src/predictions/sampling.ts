@@ -56,6 +56,7 @@ function bucketOf(latencyUs: number): number {
 
 const whole: FrameTerms = { sampleRate: 1, payloadRate: 1, withPayload: true, isTapOnly: false };
 const rowOnly: FrameTerms = { sampleRate: 1, payloadRate: 0, withPayload: false, isTapOnly: false };
+const rowAndTap: FrameTerms = { sampleRate: 1, payloadRate: 0, withPayload: true, isTapOnly: true };
 
 /** Remembers what it needs of each subject. */
 export class Sampling {
@@ -66,10 +67,9 @@ export class Sampling {
   /** What is written of the event; undefined = nothing, it is sampled out. */
   termsOf(event: PredictionEvent): FrameTerms | undefined {
     const { rows, sample, isTapped } = event.subject;
-    if (!isTapped) {
-      if (rows === 1 && sample === 0) return rowOnly;
-      if (sample === 1) return whole;
-    }
+    // What is kept whatever the number says needs none.
+    if (sample === 1) return whole;
+    if (rows === 1 && sample === 0) return isTapped ? rowAndTap : rowOnly;
     const isKept = this.#isAlwaysKept(event);
     const share = isKept ? 0 : requestShare(event.requestId);
     if (!isKept && share >= rows) return undefined;

@@ -15,7 +15,7 @@ import { headBytes, putSeq, seqAt, viewOf } from './layout.js';
 
 export const segmentHeaderBytes = 32;
 export const payloadBytesMax = 16 * 1024 * 1024;
-const schema = 1;
+const schema = 2;
 const magic = 'SLSEG001';
 
 export interface SegmentName {

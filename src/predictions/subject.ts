@@ -135,8 +135,8 @@ function typeAfter({ input, index, type }: Feature, rules: readonly Rule[]): Fea
   return rule.how === 'bucket' ? 'BIGINT' : 'VARCHAR';
 }
 
-/** Column names of SQL differ in more than case. */
-function columnNames(features: readonly Feature[]): string[] {
+/** The columns of features, in their order. Column names of SQL differ in more than case. */
+export function columnNames(features: readonly Pick<Feature, 'name'>[]): string[] {
   const taken = new Set<string>();
   return features.map(({ name }) => {
     const plain = `f_${name.replaceAll(/[^A-Za-z0-9_]/g, '_')}`;

@@ -6,32 +6,23 @@
  *
  * Must not know the rest of a frame.
  */
-import { asBytes, bytesOf, type DataType, elementsOf, type Tensor, type TypedArray } from '../core/tensor.js';
+import {
+  asBytes,
+  bytesOf,
+  type DataType,
+  datatypes,
+  elementsOf,
+  type Tensor,
+  type TypedArray,
+} from '../core/tensor.js';
 import type { Chunk } from './chunk.js';
 import { tensorsMax } from './layout.js';
 import type { Rule, Subject } from './subject.js';
-import { putText } from './text-bytes.js';
-
-const datatypes: readonly DataType[] = [
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'BF16',
-  'FP32',
-  'FP64',
-  'BYTES',
-];
+import { nameCharsMax, putTensorHead } from './tensor-head.js';
+import { slackBytes } from './words.js';
 
 /** Elements of one side of an event: with the longest texts and names, both sides fit a chunk. */
 const sideBytesMax = 80 * 1024;
-const nameCharsMax = 128;
 const rankMax = 16;
 
 function elementBytesMax(tensor: Tensor, limit: number): number {
@@ -45,7 +36,7 @@ function elementBytesMax(tensor: Tensor, limit: number): number {
 }
 
 function headBytesMax(tensor: Tensor): number {
-  return 2 + 3 * Math.min(tensor.name.length, nameCharsMax) + 10 + 4 * tensor.shape.length;
+  return 2 + 3 * Math.min(tensor.name.length, nameCharsMax) + 10 + slackBytes + 4 * tensor.shape.length;
 }
 
 /** Bytes that `putTensors` cannot exceed. */
@@ -83,15 +74,13 @@ export function putTensors(
   for (let i = 0; i < count; i++) {
     const tensor = tensors[i]!;
     const limit = Math.min(tensorBytesMax, left);
-    at = putText(chunk, at, tensor.name.length > nameCharsMax ? tensor.name.slice(0, nameCharsMax) : tensor.name);
     const rank = Math.min(tensor.shape.length, rankMax);
-    view.setUint8(at++, datatypes.indexOf(tensor.datatype));
-    view.setUint8(at++, rank);
+    at = putTensorHead(chunk, at, tensor, rank);
     for (let d = 0; d < rank; d++, at += 4) view.setUint32(at, tensor.shape[d]!, true);
     const head = at;
     at += 8;
     const { rules } = subject;
-    const isDropped = rules.length > 0 && rules.some((r) => isDrop(r, side, tensor.name) && r.index === -1);
+    const isDropped = rules.length > 0 && dropsWhole(rules, side, tensor.name);
     written = 0;
     const kept = isDropped ? 0 : putElements(chunk, at, tensor, limit, rules, side);
     if (!isDropped && kept < tensor.data.length) isCut = true;
@@ -105,6 +94,11 @@ export function putTensors(
 
 function isDrop(rule: Rule, side: Rule['side'], name: string): boolean {
   return rule.how === 'drop' && rule.side === side && rule.tensor === name;
+}
+
+/** Apart from its caller, whose variables a closure would put on the heap for every tensor. */
+function dropsWhole(rules: readonly Rule[], side: Rule['side'], name: string): boolean {
+  return rules.some((rule) => isDrop(rule, side, name) && rule.index === -1);
 }
 
 const none: readonly number[] = [];
@@ -125,8 +119,8 @@ function putElements(
   rules: readonly Rule[],
   side: Rule['side'],
 ): number {
-  const perRow = rowLength(tensor.shape, tensor.data.length);
   const dropped = rules.length === 0 ? none : droppedColumns(rules, side, tensor.name);
+  const perRow = dropped.length === 0 ? 1 : rowLength(tensor.shape, tensor.data.length);
   if (tensor.datatype === 'BYTES') {
     const texts = tensor.data as readonly string[];
     for (let i = 0; i < texts.length; i++) {
@@ -138,19 +132,13 @@ function putElements(
     }
     return texts.length;
   }
-  const numbers = tensor.data;
-  if (
-    rules.length === 0 &&
-    numbers instanceof Float32Array &&
-    numbers.length <= fewNumbers &&
-    numbers.byteLength <= limit
-  ) {
-    // A view of the bytes and the call that copies it cost more than this loop.
-    for (let i = 0; i < numbers.length; i++) chunk.view.setFloat32(at + 4 * i, numbers[i]!, true);
-    written = numbers.byteLength;
-    return numbers.length;
+  const numbers = tensor.data as TypedArray;
+  // A view of the bytes and the call that copies it cost more than a loop over a few.
+  if (rules.length === 0 && numbers.length <= fewNumbers && numbers.byteLength <= limit) {
+    written = putFew(chunk.view, at, numbers);
+    if (written > 0) return numbers.length;
   }
-  const source = asBytes(tensor.data as TypedArray);
+  const source = asBytes(numbers);
   const size = bytesOf(tensor.datatype);
   const kept = Math.floor(Math.min(source.length, limit) / size);
   written = kept * size;
@@ -159,6 +147,28 @@ function putElements(
     for (let i = index; i < kept; i += perRow) chunk.bytes.fill(0, at + i * size, at + (i + 1) * size);
   }
   return kept;
+}
+
+/** @returns the bytes written; 0 for types that are rare enough to be copied as bytes */
+function putFew(view: DataView, at: number, numbers: TypedArray): number {
+  const { length } = numbers;
+  if (numbers instanceof Float32Array) {
+    for (let i = 0; i < length; i++) view.setFloat32(at + 4 * i, numbers[i]!, true);
+    return 4 * length;
+  }
+  if (numbers instanceof BigInt64Array) {
+    for (let i = 0; i < length; i++) view.setBigInt64(at + 8 * i, numbers[i]!, true);
+    return 8 * length;
+  }
+  if (numbers instanceof Float64Array) {
+    for (let i = 0; i < length; i++) view.setFloat64(at + 8 * i, numbers[i]!, true);
+    return 8 * length;
+  }
+  if (numbers instanceof Int32Array) {
+    for (let i = 0; i < length; i++) view.setInt32(at + 4 * i, numbers[i]!, true);
+    return 4 * length;
+  }
+  return 0;
 }
 
 /** Elements of one row; the first dimension counts rows. */

@@ -177,6 +177,8 @@ export class Decisions {
     if (record === undefined && prepare) {
       const offered = (await options.look(model.name))?.known.find((one) => one.version === version);
       if (offered !== undefined) record = records.note(model, offered);
+      // What answered before is in the store, whatever its source has done since.
+      else if (version === model.previous) record = records.unlisted(model, version);
     }
     if (record === undefined)
       throw new GatewayError(

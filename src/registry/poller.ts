@@ -4,7 +4,10 @@
  *
  *   due ─▶ list ─┬ same    ─▶ nothing        hint ("poll now") ─▶ due at once, at most once a second
  *                ├ listing ─▶ onListing
- *                └ failure ─▶ onHealth once, back-off
+ *                └ failure ─▶ onHealth once, back-off; the fifth in a row: rest
+ *
+ * A source over the network that rests is asked by its back-off alone: one question in each pause, whoever else wants to know
+ * or to fetch meanwhile is told so at once. The first answer ends it.
  *
  * Must not know what is done with a listing.
  */
@@ -41,6 +44,8 @@ export interface PollerOptions {
 
 const jitter = 0.2;
 const backoffMsMax = 300_000;
+/** Failures in a row after which a source rests. */
+const restFailures = 5;
 const hintGapMs = 1000;
 /** A folder that takes long to list is listed so much less often: listing it is work of this machine. */
 const restPerWork = 100;
@@ -55,6 +60,7 @@ export class Poller {
   /** Begins when the question under way has been answered. */
   #next: Promise<void> | undefined;
   #askedAt = 0;
+  #nextAt = 0;
   #isHinted = false;
   #isClosed = false;
   #failures = 0;
@@ -89,8 +95,23 @@ export class Poller {
     await this.#poll();
   }
 
+  /** @throws UNAVAILABLE while it rests */
+  checkAwake(): void {
+    if (!this.#isResting()) return;
+    const { name } = this.source;
+    throw new GatewayError(
+      'UNAVAILABLE',
+      `source '${name}' failed ${this.#failures} times in a row and is asked again in ${this.#untilNextS()} s: ${this.#reason}`,
+    );
+  }
+
   /** Something has changed, says somebody who need not be believed. */
   hint(): void {
+    if (!this.#isResting()) this.wake();
+  }
+
+  /** An operator wants it asked, even though it rests. */
+  wake(): void {
     // A hint that waits for its turn stands for all that come meanwhile; they must not put it off.
     if (this.#isHinted) return;
     this.#isHinted = true;
@@ -99,6 +120,7 @@ export class Poller {
 
   /** Asks now: what was asked before may have been answered before. @throws why it could not be asked */
   async now(): Promise<void> {
+    this.checkAwake();
     await (this.#polling === undefined ? this.#poll() : this.#pollAfter(this.#polling));
     if (this.#failures > 0)
       throw new GatewayError('UNAVAILABLE', `source '${this.source.name}' could not be asked: ${this.#reason}`);
@@ -176,6 +198,16 @@ export class Poller {
     if (isNews && !this.#isClosed) this.#options.onHealth(this.health);
   }
 
+  /** A folder costs nobody anything, and what is never asked by itself would never wake. */
+  #isResting(): boolean {
+    const isAskedByItself = this.#options.intervalMs > 0 && this.source.type !== 'directory';
+    return isAskedByItself && this.#failures >= restFailures;
+  }
+
+  #untilNextS(): number {
+    return Math.max(1, Math.ceil((this.#nextAt - this.#options.epochNow()) / 1000));
+  }
+
   /** Until a hint may be followed, whatever the clock has done since. */
   #hintGapMs(): number {
     const sinceMs = Math.max(0, this.#options.epochNow() - this.#askedAt);
@@ -198,6 +230,7 @@ export class Poller {
   #schedule(afterMs: number | undefined): void {
     clearTimeout(this.#timer);
     if (afterMs === undefined || this.#isClosed) return;
+    this.#nextAt = this.#options.epochNow() + afterMs;
     this.#timer = setTimeout(() => void this.#poll(), afterMs).unref();
   }
 }

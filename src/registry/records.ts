@@ -5,7 +5,7 @@
  * Must not know how a version is brought, or which one is to answer.
  */
 import { GatewayError } from '../core/errors.js';
-import type { VersionId } from '../core/model.js';
+import type { VersionId, VersionSpec } from '../core/model.js';
 import type { IndexEntry } from '../core/relay.js';
 import type { Offered, OfferedModel } from './catalogue.js';
 import type { RegistryOptions } from './registry-options.js';
@@ -21,11 +21,13 @@ import {
   type VersionRecord,
 } from './versions.js';
 
+type RecordsOptions = Pick<RegistryOptions, 'policy' | 'remembered' | 'storedSha256' | 'now'>;
+
 export class Records {
-  readonly #options: Pick<RegistryOptions, 'policy' | 'remembered' | 'now'>;
+  readonly #options: RecordsOptions;
   readonly #models = new Map<string, ModelRecord>();
 
-  constructor(options: Pick<RegistryOptions, 'policy' | 'remembered' | 'now'>) {
+  constructor(options: RecordsOptions) {
     this.#options = options;
   }
 
@@ -85,7 +87,14 @@ export class Records {
   #recall(model: ModelRecord): void {
     const { champion } = model;
     if (champion === undefined || model.versions.has(champion)) return;
-    this.#newIn(model, champion).isListed = false;
+    this.unlisted(model, champion);
+  }
+
+  /** A version that no source lists, and that the store may have. */
+  unlisted(model: ModelRecord, version: string): VersionRecord {
+    const record = this.#newIn(model, version);
+    record.isListed = false;
+    return record;
   }
 
   /** One version that a source offers. */
@@ -109,16 +118,21 @@ export class Records {
     return record;
   }
 
-  /** Artifacts that must stay in the store: what answers, what did before, what has a label or a pin, what is open. */
+  /**
+   * Artifacts that must stay in the store: what answers, what did before, what has a label or a pin, what is open. Of a version
+   * that was not opened since the start the store knows the artifact.
+   */
   kept(): Set<string> {
     const kept = new Set<string>();
+    const keep = ({ source }: ModelRecord, id: VersionId, spec?: VersionSpec) => {
+      const sha256 = spec?.artifact?.sha256 ?? this.#options.storedSha256(id, source);
+      if (sha256 !== undefined) kept.add(sha256);
+    };
     for (const model of this.#models.values()) {
-      for (const record of model.versions.values()) {
-        const { version } = record.id;
-        const sha256 = record.spec?.artifact?.sha256;
-        if (sha256 === undefined) continue;
-        if (record.isOpen || isNeeded(model, record) || version === model.previous) kept.add(sha256);
-      }
+      const { name, previous, versions } = model;
+      for (const record of versions.values())
+        if (record.isOpen || isNeeded(model, record)) keep(model, record.id, record.spec);
+      if (previous !== undefined) keep(model, { model: name, version: previous }, versions.get(previous)?.spec);
     }
     return kept;
   }

@@ -70,6 +70,8 @@ export interface RegistryOptions {
   readonly record: (publication: Publication) => Promise<void>;
   readonly remember: (remembered: Remembered) => Promise<void>;
   readonly remembered: Remembered;
+  /** What the store has of a version. */
+  readonly storedSha256: (id: VersionId, source: string) => string | undefined;
   /** Why `next` must not take the place of `old` by itself; empty = it may. */
   readonly breaches: (old: VersionSpec, next: VersionSpec) => readonly string[];
   /**

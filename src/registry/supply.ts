@@ -164,6 +164,11 @@ export class Supply {
     return poller !== undefined;
   }
 
+  /** An operator wants a source asked now. */
+  wake(name: string): void {
+    this.#pollers.get(name)?.wake();
+  }
+
   /**
    * The bytes of a version, in the store.
    * @throws what its source says; from the store alone when the source cannot be asked or has it no more
@@ -187,6 +192,7 @@ export class Supply {
     if (standIn !== undefined) return standIn;
     const startedAt = this.#options.epochNow();
     try {
+      poller.checkAwake();
       const signal = AbortSignal.timeout(this.#options.listTimeoutMs);
       const artifact = await source.resolve(id.model, id.version, signal);
       const stored = await this.#pull(source, artifact);

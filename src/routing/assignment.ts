@@ -10,7 +10,7 @@
  */
 import { invalid } from '../core/errors.js';
 import type { CallTerms } from '../core/inference.js';
-import { type HashPrefix, hashAfter, prefixOf, shareOf } from '../core/murmur3.js';
+import { type HashPrefix, hashOf, prefixOf, shareOf, type Words, wordsOf } from '../core/murmur3.js';
 import { type Candidate, candidatesOf, choose } from '../core/rendezvous.js';
 import type { Condition, Experiment, RouteReason } from '../core/route.js';
 import { keyOf } from './key.js';
@@ -72,18 +72,20 @@ export function decide(split: Split, terms: CallTerms): Decision {
   if (key === undefined) return { variant: champion, reason: 'no_key', key, isSticky };
   const given = split.variantOfKey?.get(key);
   if (given !== undefined) return { variant: given, reason: 'override', key, isSticky };
-  if (split.layer !== undefined && !isInLayer(split, key)) {
+  // Nothing between here and the end reads another text.
+  const words = wordsOf(key);
+  if (split.layer !== undefined && !isInLayer(split, words)) {
     return { variant: champion, reason: 'layer', key, isSticky };
   }
-  if (split.holdout !== undefined && shareOf(hashAfter(split.holdout, key)) < experiment.holdout!.share) {
+  if (split.holdout !== undefined && shareOf(hashOf(split.holdout, words)) < experiment.holdout!.share) {
     return { variant: champion, reason: 'holdout', key, isSticky };
   }
   const candidates = split.rules.length === 0 ? split.candidates : targeted(split, terms);
   if (candidates === undefined) return { variant: champion, reason: 'targeting', key, isSticky };
-  if (split.enrolment !== undefined && shareOf(hashAfter(split.enrolment, key)) >= experiment.coverage) {
+  if (split.enrolment !== undefined && shareOf(hashOf(split.enrolment, words)) >= experiment.coverage) {
     return { variant: champion, reason: 'coverage', key, isSticky };
   }
-  return { variant: choose(candidates, key) ?? champion, reason: 'weight', key, isSticky };
+  return { variant: choose(candidates, words) ?? champion, reason: 'weight', key, isSticky };
 }
 
 function askedOf({ overrides }: Experiment, terms: CallTerms): string {
@@ -91,8 +93,8 @@ function askedOf({ overrides }: Experiment, terms: CallTerms): string {
   return terms.header(overrides.header) ?? '';
 }
 
-function isInLayer({ layer, experiment }: Split, key: string): boolean {
-  const x = shareOf(hashAfter(layer!, key));
+function isInLayer({ layer, experiment }: Split, key: Words): boolean {
+  const x = shareOf(hashOf(layer!, key));
   return x >= experiment.layer!.from && x < experiment.layer!.to;
 }
 

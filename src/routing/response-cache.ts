@@ -38,7 +38,7 @@ export class ResponseCache {
   readonly #replies: LRUCache<string, InferenceReply>;
   readonly #running = new Map<string, Promise<InferenceReply>>();
   readonly #numbers = new WeakMap<Version, number>();
-  readonly #counts = { hit: 0, miss: 0, joined: 0 };
+  readonly #counts = new Map<string, Record<'hit' | 'miss' | 'joined', number>>();
   #versions = 0;
 
   constructor({ bytesMax, ttlMs, now }: ResponseCacheOptions) {
@@ -59,7 +59,7 @@ export class ResponseCache {
     const key = this.#keyOf(request);
     const known = this.#replies.get(key);
     if (known !== undefined) {
-      this.#counts.hit++;
+      this.#countsOf(request).hit++;
       return Promise.resolve(known);
     }
     const running = this.#running.get(key);
@@ -67,8 +67,18 @@ export class ResponseCache {
     return this.#lead(key, request);
   };
 
+  #countsOf({ version }: InferenceRequest): Record<'hit' | 'miss' | 'joined', number> {
+    const { model } = version.id;
+    let counts = this.#counts.get(model);
+    if (counts === undefined) {
+      counts = { hit: 0, miss: 0, joined: 0 };
+      this.#counts.set(model, counts);
+    }
+    return counts;
+  }
+
   #lead(key: string, request: InferenceRequest): Promise<InferenceReply> {
-    this.#counts.miss++;
+    this.#countsOf(request).miss++;
     const run = request.version.infer(request).then(
       (reply) => {
         this.#running.delete(key);
@@ -108,7 +118,7 @@ export class ResponseCache {
       running.then(
         (reply) =>
           end(() => {
-            this.#counts.joined++;
+            this.#countsOf(request).joined++;
             resolve({ ...reply, timing: atOnce, cache: 'hit' });
           }),
         (error: unknown) =>
@@ -143,7 +153,9 @@ export class ResponseCache {
         name: 'sluice_cache_requests_total',
         help: 'Requests of models with a response cache: answered from it, joined with an equal one, run.',
         type: 'counter',
-        series: Object.entries(this.#counts).map(([result, value]) => ({ labels: { result }, value })),
+        series: [...this.#counts].flatMap(([model, counts]) =>
+          Object.entries(counts).map(([result, value]) => ({ labels: { model, result }, value })),
+        ),
       },
       {
         name: 'sluice_cache_bytes',

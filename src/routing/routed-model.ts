@@ -51,6 +51,7 @@ export class RoutedModel<Opened extends Version> {
       reason: 'explicit',
       isSticky: false,
       keyHash: undefined,
+      key: undefined,
     };
   }
 
@@ -69,6 +70,6 @@ export class RoutedModel<Opened extends Version> {
   #assignment({ variant: assigned, key, isSticky }: Decision, variant: string, reason: RouteReason): Assignment {
     const { experiment, analysis } = this.#split;
     const keyHash = key === undefined ? undefined : hashAfter(analysis, key);
-    return { experiment: experiment.name, phase: experiment.phase, variant, assigned, reason, isSticky, keyHash };
+    return { experiment: experiment.name, phase: experiment.phase, variant, assigned, reason, isSticky, keyHash, key };
   }
 }

@@ -36,7 +36,7 @@ export function counterFamilies(reports: readonly ShadowReport[]): Family[] {
     counter('sluice_shadow_requests_total', 'Requests of a route by what a shadow made of them.', (report) =>
       shadowOutcomes.flatMap((outcome) => {
         const value = report.outcomes[outcome];
-        return value === 0 && outcome !== 'ok' ? [] : [{ labels: { ...labelsOf(report), outcome }, value }];
+        return value === 0 && outcome !== 'ok' ? [] : [{ labels: { ...labelsOf(report), result: outcome }, value }];
       }),
     ),
     one('sluice_shadow_pairs_total', 'Requests whose answers were compared.', ({ pairs }) => pairs),
@@ -81,6 +81,7 @@ export function gaugeFamilies(gauges: readonly ShadowGauges[], heldBytes: number
   ];
 }
 
+/** A route has the name of the model that callers ask for. */
 function labelsOf({ route, shadow }: Pick<ShadowReport, 'route' | 'shadow'>): Record<string, string> {
-  return { route, shadow };
+  return { model: route, shadow };
 }

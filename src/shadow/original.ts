@@ -8,6 +8,7 @@
  */
 import { GatewayError } from '../core/errors.js';
 import type { InferenceReply, InferenceRequest, OutcomeCode, Protocol, Timing } from '../core/inference.js';
+import type { Assignment } from '../core/route.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Holdings, heldInput, heldOutput, sizeOfAll } from './held.js';
 
@@ -17,6 +18,8 @@ const refusals: readonly OutcomeCode[] = ['RESOURCE_EXHAUSTED', 'CANCELLED', 'DE
 export class Original {
   readonly id: string;
   readonly protocol: Protocol;
+  readonly traceId: string | undefined;
+  readonly assignment: Assignment | undefined;
   /** Items of an output with as many rows; 0 = an output is one item. */
   readonly rows: number;
   /** The time that the primary had, in milliseconds. */
@@ -35,6 +38,8 @@ export class Original {
   constructor(request: InferenceRequest, holdings: Holdings, bytes: number) {
     this.id = request.id;
     this.protocol = request.protocol;
+    this.traceId = request.trace?.traceId;
+    this.assignment = request.assignment;
     this.rows = request.version.batch.rowsMax > 0 ? request.rows : 0;
     this.givenMs = request.deadlineAt - request.receivedAt;
     this.inputs = request.inputs.map(heldInput);

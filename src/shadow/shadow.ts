@@ -11,12 +11,14 @@
  * Must not know routes or who answers the caller.
  */
 import { GatewayError } from '../core/errors.js';
-import { Cancellation, type InferenceReply, type InferenceRequest, type Parameter } from '../core/inference.js';
-import { checkInputs, type Version } from '../core/model.js';
+import { Cancellation, type InferenceReply, type InferenceRequest } from '../core/inference.js';
+import type { Version } from '../core/model.js';
 import { hashAfter, prefixOf, shareOf } from '../core/murmur3.js';
 import type { ShadowPlan } from '../core/shadow-plan.js';
 import type { ShadowOutcome, ShadowReport } from '../core/shadow-report.js';
-import { Breaker, type Passage } from './breaker.js';
+import type { ShadowAnswer } from './answer.js';
+import { Breaker } from './breaker.js';
+import { answerOf, type Copy, requestOf } from './copy.js';
 import { latencyOf, type Original } from './original.js';
 import { Tally } from './tally.js';
 
@@ -26,6 +28,8 @@ export interface ShadowClock {
   readonly loopLagMs: () => number;
   /** Runs the work in a later turn of the loop, after what is being answered now. */
   readonly later: (work: () => void) => void;
+  /** Is told of every copy that ran. Must not throw, and keeps nothing of it. */
+  readonly onAnswer?: ((answer: ShadowAnswer) => void) | undefined;
 }
 
 export interface ShadowOptions extends ShadowClock {
@@ -34,23 +38,12 @@ export interface ShadowOptions extends ShadowClock {
   readonly target: () => Version | undefined;
 }
 
-/** One request's copy for one shadow. */
-export interface Copy {
-  readonly original: Original;
-  state: 'held' | 'waiting' | 'running' | 'answered' | 'over';
-  passage: Passage;
-  cancellation: Cancellation | undefined;
-  timer: NodeJS.Timeout | undefined;
-  result: InferenceReply | GatewayError | undefined;
-}
-
 /** When neither the plan nor the primary sets a time. */
 const timeoutMsDefault = 60_000;
 /** Elements compared in one turn of the loop, at least one pair: below a millisecond, at 0.2 µs for all measures of one. */
 const elementsPerTurn = 4096;
 /** What a pair costs beside its elements, in elements. */
 const elementsPerPair = 50;
-const noParameters: ReadonlyMap<string, Parameter> = new Map();
 
 export class Shadow {
   readonly plan: ShadowPlan;
@@ -109,6 +102,9 @@ export class Shadow {
       passage: 'refused',
       cancellation: undefined,
       timer: undefined,
+      version: undefined,
+      startedAt: 0,
+      settledAt: 0,
       result: undefined,
     };
     if (this.plan.when === 'parallel') this.#enqueue(copy);
@@ -170,11 +166,13 @@ export class Shadow {
     if (copy.passage === 'refused') return this.#forget(copy, 'breaker');
     const timeoutMs = this.#timeoutMsOf(copy.original);
     copy.state = 'running';
+    copy.version = version;
+    copy.startedAt = now();
     copy.cancellation = new Cancellation();
     copy.timer = setTimeout(() => this.#expire(copy), timeoutMs).unref();
     this.#running.add(copy);
     try {
-      version.infer(requestOf(copy, version, now(), timeoutMs)).then(
+      version.infer(requestOf(copy, version, copy.startedAt, timeoutMs)).then(
         (reply) => this.#settle(copy, reply),
         (thrown: unknown) => this.#settle(copy, GatewayError.from(thrown)),
       );
@@ -199,9 +197,10 @@ export class Shadow {
     clearTimeout(copy.timer);
     copy.state = 'answered';
     copy.result = result;
+    copy.settledAt = this.#options.now();
     // A request that fails for the primary in the same way is no failure of the shadow.
     const isFailure = result instanceof GatewayError && result.code !== copy.original.code;
-    this.#breaker.add(copy.passage, isFailure, this.#options.now());
+    this.#breaker.add(copy.passage, isFailure, copy.settledAt);
     if (copy.original.code !== undefined) this.#compareLater(copy);
   }
 
@@ -212,6 +211,7 @@ export class Shadow {
 
   #conclude(copy: Copy): void {
     const { original, result } = copy;
+    this.#options.onAnswer?.(answerOf(copy, this.plan.name));
     if (result instanceof GatewayError) {
       if (!original.isRefused && result.code !== original.code) this.#tally.countStatusMismatch();
       return this.#forget(copy, result.code === 'DEADLINE_EXCEEDED' ? 'timeout' : 'error');
@@ -255,29 +255,4 @@ export class Shadow {
   report(examples: 'all' | 'none'): ShadowReport {
     return this.#tally.report(examples);
   }
-}
-
-/** The copy as the target gets it: its own deadline, its own order of inputs. @throws INVALID_ARGUMENT when they do not fit */
-function requestOf(
-  { original, cancellation }: Copy,
-  version: Version,
-  at: number,
-  timeoutMs: number,
-): InferenceRequest {
-  const rows = checkInputs(version, original.inputs, undefined);
-  return {
-    id: original.id,
-    model: version.id.model,
-    version,
-    inputs: version.signature.inputs.map((spec) => original.inputs.find(({ name }) => name === spec.name)!),
-    rows,
-    outputs: undefined,
-    parameters: noParameters,
-    priority: 0,
-    timeoutMs: 0,
-    receivedAt: at,
-    deadlineAt: at + timeoutMs,
-    cancellation: cancellation!,
-    protocol: original.protocol,
-  };
 }

@@ -16,10 +16,11 @@ import type { Version, VersionId } from '../core/model.js';
 import { type Family, mergeFamilies } from '../core/series.js';
 import { heldBytesMax, type ShadowPlan } from '../core/shadow-plan.js';
 import type { ShadowReport } from '../core/shadow-report.js';
+import type { Copy } from './copy.js';
 import { counterFamilies, gaugeFamilies } from './families.js';
 import { Holdings, sizeOfAll } from './held.js';
 import { Original } from './original.js';
-import { type Copy, Shadow, type ShadowClock } from './shadow.js';
+import { Shadow, type ShadowClock } from './shadow.js';
 
 export interface ShadowsOptions extends ShadowClock {
   /** The version if it is open in this process. */
@@ -76,8 +77,8 @@ export class Shadows {
   }
 
   #make(plan: ShadowPlan): Shadow {
-    const { now, loopLagMs, later, target } = this.#options;
-    return new Shadow({ plan, now, loopLagMs, later, target: () => target(plan.version) });
+    const { now, loopLagMs, later, onAnswer, target } = this.#options;
+    return new Shadow({ plan, now, loopLagMs, later, onAnswer, target: () => target(plan.version) });
   }
 
   #all(): Shadow[] {

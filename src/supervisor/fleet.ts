@@ -3,32 +3,26 @@
  *
  *   wanted = { versions, table } ──replayed to──▶ every new process ──▶ it listens only when all of it is open
  *
- * A process that ends is started again, after 0, 250, 500 ms … up to 30 s while it keeps failing. An open that fails in one
- * process is closed again in the others; a process that dies meanwhile is not counted.
+ * A process that ends is started again. An open that fails in one process is closed again in the others; a process that dies
+ * meanwhile is not counted.
  *
  * Must not know the store, or what a version is.
  */
 import type { Worker } from 'node:cluster';
 import cluster from 'node:cluster';
-import { readFileSync, rmSync } from 'node:fs';
-import { type ClosedSketch, keptOf } from '../core/closed-sketch.js';
+import { keptOf } from '../core/closed-sketch.js';
 import { GatewayError } from '../core/errors.js';
-import { markedVersions } from '../core/mark.js';
-import { type InstanceId, instanceNameOf, type VersionId, type VersionSpec } from '../core/model.js';
+import { type InstanceId, instanceNameOf, type VersionSpec } from '../core/model.js';
 import type { RelayCall } from '../core/relay.js';
-import { emptyTable, type RouteTable } from '../core/route.js';
+import type { RouteTable } from '../core/route.js';
 import { mergeReports, type ShadowReport } from '../core/shadow-report.js';
-import {
-  errorOf,
-  type FromGateway,
-  failureOf,
-  type Listening,
-  type LiveSettings,
-  post,
-  type Snapshot,
-} from '../ipc.js';
-import { isNativeCrash } from './blame.js';
+import { errorOf, type FromGateway, failureOf, type Listening, type LiveSettings, post } from '../ipc.js';
 import { Child, type Exit } from './child.js';
+import type { FleetEvent } from './fleet-event.js';
+import { Restarts } from './restarts.js';
+import { RollCall } from './roll-call.js';
+import { takeSuspects } from './suspects.js';
+import { Wanted } from './wanted.js';
 
 export interface FleetOptions {
   readonly entry: URL;
@@ -47,51 +41,6 @@ export interface FleetOptions {
   readonly onEvent: (event: FleetEvent) => void;
 }
 
-export type FleetEvent =
-  | {
-      readonly kind: 'ready';
-      readonly process: number;
-      readonly life: string;
-      readonly pid: number;
-      readonly tookMs: number;
-      readonly listening: Listening;
-    }
-  | {
-      readonly kind: 'exit';
-      readonly process: number;
-      readonly pid: number;
-      readonly reason: string;
-      readonly restartMs: number | undefined;
-      /** What a crashed process ran; undefined when it did not crash. */
-      readonly suspects: readonly VersionId[] | undefined;
-    }
-  | { readonly kind: 'cannotListen'; readonly message: string }
-  | {
-      readonly kind: 'overdue';
-      readonly process: number;
-      readonly version: VersionId;
-      /** It was the instance that only sees copies of requests. */
-      readonly isShadow: boolean;
-    }
-  | {
-      readonly kind: 'snapshot';
-      readonly life: string;
-      readonly snapshot: Snapshot;
-      readonly used: readonly string[];
-    }
-  /** Kept by whoever takes the event before it returns. */
-  | { readonly kind: 'sketches'; readonly life: string; readonly closed: readonly ClosedSketch[] }
-  | { readonly kind: 'gone'; readonly life: string };
-
-interface Waiting {
-  readonly children: Set<Child>;
-  readonly resolve: () => void;
-  readonly reject: (error: GatewayError) => void;
-}
-
-const backoffFirstMs = 250;
-const backoffMostMs = 30_000;
-const healthyMs = 60_000;
 /** How long a process with a run that never ends may still answer its other requests. */
 const overdueDrainMs = 2000;
 
@@ -100,15 +49,12 @@ export class Fleet {
   readonly #children = new Map<number, Child>();
   /** Processes whose place was taken: they answer what they have and are killed. */
   readonly #leaving = new Set<Child>();
-  readonly #specs = new Map<string, VersionSpec>();
-  /** Who is still to answer, by what was asked: `open model@1`, `drain model@1`, `route 7`, `pong`. */
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #wanted = new Wanted();
+  readonly #rollCall = new RollCall<Child>();
+  readonly #restarts: Restarts;
   /** Versions that a process has still to open before it may listen. */
   readonly #toOpen = new Map<Child, Set<string>>();
-  readonly #failures = new Map<number, number>();
   readonly #reports = new Map<Child, readonly ShadowReport[]>();
-  #table: RouteTable = emptyTable;
-  #settings: LiveSettings | undefined;
   #isListening = false;
   #isStopping = false;
   #lives = 0;
@@ -117,6 +63,7 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
+    this.#restarts = new Restarts(options.random);
     cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({
       exec: options.entry.pathname,
@@ -148,8 +95,9 @@ export class Fleet {
   /** Opens a version in every process. @throws FAILED_PRECONDITION with the first reason when one of them cannot */
   async open(spec: VersionSpec): Promise<void> {
     const name = instanceNameOf(spec);
-    const previous = this.#specs.get(name);
-    this.#specs.set(name, spec);
+    const { specs } = this.#wanted;
+    const previous = specs.get(name);
+    specs.set(name, spec);
     try {
       await this.#all(`open ${name}`, (child) => {
         this.#toOpen.get(child)?.add(name);
@@ -157,7 +105,7 @@ export class Fleet {
       });
     } catch (error) {
       if (previous === undefined) await this.drain(spec);
-      else this.#specs.set(name, previous);
+      else specs.set(name, previous);
       throw error;
     }
   }
@@ -165,18 +113,18 @@ export class Fleet {
   async drain({ id, role }: InstanceId): Promise<void> {
     const instance: InstanceId = role === undefined ? { id } : { id, role };
     const name = instanceNameOf(instance);
-    this.#specs.delete(name);
+    this.#wanted.specs.delete(name);
     await this.#all(`drain ${name}`, (child) => child.send({ kind: 'drain', ...instance }));
   }
 
   /** Makes `table` the one by which every process answers; resolves when all do. */
   async route(table: RouteTable): Promise<void> {
-    this.#table = table;
+    this.#wanted.table = table;
     await this.#all(`route ${table.generation}`, (child) => child.send({ kind: 'route', table }));
   }
 
   settings(settings: LiveSettings): void {
-    this.#settings = settings;
+    this.#wanted.settings = settings;
     for (const child of this.#children.values()) child.send({ kind: 'settings', settings });
   }
 
@@ -227,33 +175,10 @@ export class Fleet {
 
   /** Asks every process that has started for something and resolves when all that still live have answered. */
   #all(what: string, ask: (child: Child) => void): Promise<void> {
-    const children = new Set([...this.#children.values()].filter((child) => this.#toOpen.has(child)));
-    if (children.size === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const earlier = this.#waiting.get(what);
-      this.#waiting.set(what, {
-        children,
-        resolve: () => {
-          earlier?.resolve();
-          resolve();
-        },
-        reject: (error) => {
-          earlier?.reject(error);
-          reject(error);
-        },
-      });
-      for (const child of children) ask(child);
-    });
-  }
-
-  #answered(child: Child, what: string, error?: GatewayError): void {
-    const waiting = this.#waiting.get(what);
-    if (waiting === undefined) return;
-    waiting.children.delete(child);
-    if (error === undefined && waiting.children.size > 0) return;
-    this.#waiting.delete(what);
-    if (error === undefined) waiting.resolve();
-    else waiting.reject(error);
+    const children = [...this.#children.values()].filter((child) => this.#toOpen.has(child));
+    const answered = this.#rollCall.wait(what, children);
+    for (const child of children) ask(child);
+    return answered;
   }
 
   #startChild(number: number): void {
@@ -278,31 +203,26 @@ export class Fleet {
         return this.#replay(child);
       case 'opened':
         this.#toOpen.get(child)?.delete(instanceNameOf(message));
-        this.#answered(child, `open ${instanceNameOf(message)}`);
+        this.#rollCall.answered(child, `open ${instanceNameOf(message)}`);
         return this.#mayListen(child);
       case 'openFailed':
         this.#toOpen.get(child)?.delete(instanceNameOf(message));
-        this.#answered(child, `open ${instanceNameOf(message)}`, errorOf(message.failure));
+        this.#rollCall.answered(child, `open ${instanceNameOf(message)}`, errorOf(message.failure));
         return this.#mayListen(child);
       case 'drained':
-        return this.#answered(child, `drain ${instanceNameOf(message)}`);
+        return this.#rollCall.answered(child, `drain ${instanceNameOf(message)}`);
       case 'routed':
-        return this.#answered(child, `route ${message.generation}`);
+        return this.#rollCall.answered(child, `route ${message.generation}`);
       case 'listening':
         return this.#ready(child, message.listening);
       case 'failed':
         return this.#options.onEvent({ kind: 'cannotListen', message: message.message });
       case 'pong':
-        this.#options.onEvent({
-          kind: 'snapshot',
-          life: child.life,
-          snapshot: message.snapshot,
-          used: message.used,
-        });
-        return this.#answered(child, 'pong');
+        this.#options.onEvent({ kind: 'snapshot', life: child.life, snapshot: message.snapshot, used: message.used });
+        return this.#rollCall.answered(child, 'pong');
       case 'reported':
         this.#reports.set(child, message.shadows);
-        return this.#answered(child, 'report');
+        return this.#rollCall.answered(child, 'report');
       case 'sketches':
         this.#options.onEvent({ kind: 'sketches', life: child.life, closed: message.closed });
         return child.send({ kind: 'sketchesKept', kept: keptOf(message.closed) });
@@ -318,10 +238,8 @@ export class Fleet {
     const { config, package: version } = this.#options;
     const marks = this.#options.marksFile(child.life);
     child.send({ kind: 'configure', config, process: child.number, package: version, marks });
-    if (this.#settings !== undefined) child.send({ kind: 'settings', settings: this.#settings });
-    this.#toOpen.set(child, new Set(this.#specs.keys()));
-    for (const spec of this.#specs.values()) child.send({ kind: 'open', spec });
-    child.send({ kind: 'route', table: this.#table });
+    this.#toOpen.set(child, new Set(this.#wanted.specs.keys()));
+    this.#wanted.sendTo(child);
     if (this.#toOpen.size >= this.#options.processes) this.#onStarted?.();
     this.#mayListen(child);
   }
@@ -329,21 +247,15 @@ export class Fleet {
   #mayListen(child: Child): void {
     if (!this.#isListening || this.#isStopping || child.state !== 'starting' || this.#toOpen.get(child)?.size !== 0)
       return;
-    child.send({ kind: 'route', table: this.#table });
+    child.send({ kind: 'route', table: this.#wanted.table });
     child.send({ kind: 'listen' });
   }
 
   #ready(child: Child, listening: Listening): void {
     child.state = 'ready';
     const tookMs = this.#options.now() - child.startedAt;
-    this.#options.onEvent({
-      kind: 'ready',
-      process: child.number,
-      life: child.life,
-      pid: child.pid,
-      tookMs,
-      listening,
-    });
+    const { number, life, pid } = child;
+    this.#options.onEvent({ kind: 'ready', process: number, life, pid, tookMs, listening });
   }
 
   /**
@@ -375,41 +287,17 @@ export class Fleet {
     this.#reports.delete(child);
     const isReplaced = this.#leaving.delete(child);
     if (!isReplaced) this.#children.delete(child.number);
-    for (const what of [...this.#waiting.keys()]) {
-      const waiting = this.#waiting.get(what);
-      if (waiting?.children.has(child)) this.#answered(child, what);
-    }
+    this.#rollCall.gone(child);
     this.#options.onEvent({ kind: 'gone', life: child.life });
     const reason = exit.killed ?? exit.signal ?? (exit.code === 0 ? 'exit' : `exit ${exit.code}`);
-    const restartMs = this.#isStopping || isReplaced ? undefined : this.#backoffMs(child);
-    const suspects = this.#suspectsOf(child, exit);
+    const livedMs = this.#options.now() - child.startedAt;
+    const restartMs = this.#isStopping || isReplaced ? undefined : this.#restarts.delayMs(child.number, livedMs);
+    const suspects = takeSuspects(this.#options.marksFile(child.life), exit);
     this.#options.onEvent({ kind: 'exit', process: child.number, pid: child.pid, reason, restartMs, suspects });
     if (restartMs !== undefined) {
       setTimeout(() => {
         if (!this.#isStopping) this.#startChild(child.number);
       }, restartMs);
     } else if (this.#everyone().length === 0) this.#onGone?.();
-  }
-
-  /** What a crashed process ran; undefined when it did not crash. Its marks are of no use afterwards. */
-  #suspectsOf(child: Child, exit: Exit): readonly VersionId[] | undefined {
-    const file = this.#options.marksFile(child.life);
-    try {
-      return isNativeCrash(exit) && exit.killed === undefined ? markedVersions(readFileSync(file)) : undefined;
-    } catch {
-      return [];
-    } finally {
-      rmSync(file, { force: true });
-    }
-  }
-
-  /** 0 for the first failure in a while, then doubling; ±20 %. */
-  #backoffMs(child: Child): number {
-    const wasHealthy = this.#options.now() - child.startedAt > healthyMs;
-    const failures = wasHealthy ? 0 : (this.#failures.get(child.number) ?? 0);
-    this.#failures.set(child.number, failures + 1);
-    if (failures === 0) return 0;
-    const delayMs = Math.min(backoffFirstMs * 2 ** (failures - 1), backoffMostMs);
-    return delayMs * (0.8 + 0.4 * this.#options.random());
   }
 }

@@ -145,7 +145,7 @@ class RequestSpans {
   }
 }
 
-function requestAttributes({ event, requestId }: SpanRecord): Attribute[] {
+function requestAttributes({ trace, event, requestId }: SpanRecord): Attribute[] {
   const { protocol, code, reason, rows, assignment } = event;
   const call =
     protocol === 'http'
@@ -157,6 +157,8 @@ function requestAttributes({ event, requestId }: SpanRecord): Attribute[] {
     attribute('sluice.code', code),
     attribute('sluice.rows', rows),
   ];
+  if (trace.inputs !== '') attributes.push(attribute('sluice.inputs', trace.inputs));
+  if (trace.outputs !== '') attributes.push(attribute('sluice.outputs', trace.outputs));
   if (code !== 'OK') attributes.push(attribute('error.type', reason ?? code));
   if (assignment === undefined) return attributes;
   const { experiment, variant, reason: rule } = assignment;

@@ -18,6 +18,8 @@ import { parentOf, stateOf } from './trace-parent.js';
 
 export interface TracerOptions {
   readonly terms: TraceTerms;
+  /** Of this process among all, from 0 on: which cap is its own. */
+  readonly place: number;
   readonly newId: NewId;
   readonly now: () => number;
   readonly epochMs: () => number;
@@ -31,6 +33,8 @@ const idLengthMax = 128;
 export class Tracer {
   readonly #options: TracerOptions;
   #plan: TracePlan;
+  /** Requests sampled by the share since the start, by the model whose terms said so; '' = those of all. */
+  readonly #sampled = new Map<string, number>();
 
   constructor(options: TracerOptions) {
     this.#options = options;
@@ -45,17 +49,39 @@ export class Tracer {
   /** @see DataPlane.trace */
   readonly begin = (model: string, call: CallTerms, receivedAt: number): Trace | undefined => {
     const { all, ofModels } = this.#plan;
-    const { isOn, share } = ofModels.size === 0 ? all : (ofModels.get(model) ?? all);
+    const own = ofModels.size === 0 ? undefined : ofModels.get(model);
+    const { isOn, share, hasTensors, caps } = own ?? all;
     const parent = parentOf(call.header('traceparent'));
     if (parent !== undefined) {
       const { traceId, spanId } = parent;
       const isSampled = isOn && parent.isSampled;
       const state = isSampled ? stateOf(call.header('tracestate')) : '';
-      return new Trace({ traceId, parentId: spanId, state, isSampled, receivedAt });
+      return new Trace({ traceId, parentId: spanId, state, isSampled, hasTensors: hasTensors === true, receivedAt });
     }
     if (!isOn || requestShare(call.requestId) >= share) return undefined;
-    return new Trace({ traceId: this.#options.newId(16), parentId: '', state: '', isSampled: true, receivedAt });
+    if (!this.#mayTake(own === undefined ? '' : model, caps)) return undefined;
+    const traceId = this.#options.newId(16);
+    return new Trace({
+      traceId,
+      parentId: '',
+      state: '',
+      isSampled: true,
+      hasTensors: hasTensors === true,
+      receivedAt,
+    });
   };
+
+  #mayTake(whose: string, caps: readonly number[] | undefined): boolean {
+    const total = this.#sampled.get(whose) ?? 0;
+    if (caps !== undefined && total >= (caps[this.#options.place] ?? 0)) return false;
+    this.#sampled.set(whose, total + 1);
+    return true;
+  }
+
+  /** What `caps` count. */
+  sampled(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#sampled);
+  }
 
   readonly observe = (event: GatewayEvent): void => {
     if (event.kind !== 'inference' || event.trace?.isSampled !== true) return;

@@ -17,6 +17,8 @@ import { createSpanIds } from './span-ids.js';
 import { Tracer } from './tracer.js';
 
 export interface TracingOptions {
+  /** Of this process among all, from 0 on. */
+  readonly place: number;
   /** Base URL of the collector; empty = there is none. */
   readonly endpoint: string;
   /** `name=value,name=value` for every batch. */
@@ -41,26 +43,37 @@ export interface Tracing {
   /** Another plan than the options' own. */
   follow(plan: TracePlan): void;
   readonly observe: Observe;
+  /** Requests sampled by the share since the start, by the model whose terms said so; '' = those of all. */
+  sampled(): Readonly<Record<string, number>>;
   families(): Family[];
   /** Sends what waits, for at most so long. */
   close(limitMs: number): Promise<void>;
 }
 
 export function openTracing(options: TracingOptions): Tracing {
-  const { endpoint, timeoutMs, queueMax, sample, resource, now, epochMs, onFault } = options;
+  const { endpoint, place, timeoutMs, queueMax, sample, resource, now, epochMs, onFault } = options;
   const newId = createSpanIds(options.random);
   if (endpoint === '') {
     const terms = { isOn: false, share: 0 };
-    const { begin } = new Tracer({ terms, newId, now, epochMs, finish: () => {} });
-    return { begin, follow: () => {}, observe: () => {}, families: () => [], close: () => Promise.resolve() };
+    const { begin } = new Tracer({ terms, place, newId, now, epochMs, finish: () => {} });
+    const nothing = { follow: () => {}, observe: () => {}, sampled: () => ({}), families: () => [] };
+    return { begin, ...nothing, close: () => Promise.resolve() };
   }
   const collector = openCollector({ endpoint, timeoutMs, headers: headersIn(options) });
   const exporter = new Exporter({ post: collector.post, newId, queueMax, resource, onFault });
-  const tracer = new Tracer({ terms: { isOn: true, share: sample }, newId, now, epochMs, finish: exporter.add });
+  const tracer = new Tracer({
+    terms: { isOn: true, share: sample },
+    place,
+    newId,
+    now,
+    epochMs,
+    finish: exporter.add,
+  });
   return {
     begin: tracer.begin,
     follow: tracer.follow,
     observe: tracer.observe,
+    sampled: () => tracer.sampled(),
     families: () => exporter.families(),
     close: async (limitMs) => {
       await exporter.close(limitMs);

@@ -11,8 +11,9 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { AppendedFile } from '../core/appended-file.js';
 import { GatewayError } from '../core/errors.js';
 
 export interface JournalOptions<Entry> {
@@ -34,34 +35,30 @@ interface Waiting<Entry> {
 export class Journal<Entry> {
   readonly #options: JournalOptions<Entry>;
   readonly #waiting: Waiting<Entry>[] = [];
-  #handle: FileHandle;
-  /** Bytes of whole records. */
-  #bytes: number;
+  #file: AppendedFile;
   /** Size after it was last written anew. */
   #freshBytes = 0;
-  /** The file may hold more than `#bytes`, left by a write that failed. */
-  #isDirty = false;
   #writing: Promise<void> | undefined;
   #isClosed = false;
 
-  private constructor(options: JournalOptions<Entry>, handle: FileHandle, bytes: number) {
+  private constructor(options: JournalOptions<Entry>, file: AppendedFile) {
     this.#options = options;
-    this.#handle = handle;
-    this.#bytes = bytes;
+    this.#file = file;
   }
 
   /** @returns it, and how many bytes were cut off or passed over. @throws UNAVAILABLE */
   static async open<Entry>(
     options: JournalOptions<Entry>,
   ): Promise<{ readonly journal: Journal<Entry>; readonly lostBytes: number }> {
+    const { path, apply } = options;
     try {
-      await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
-      const handle = await open(options.path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-      const { wholeBytes, lostBytes } = replay(await readFile(options.path), options.apply);
-      await handle.truncate(wholeBytes);
-      await handle.sync();
-      await syncDirectory(dirname(options.path));
-      return { journal: new Journal(options, handle, wholeBytes), lostBytes };
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+      const { wholeBytes, lostBytes } = replay(await readFile(path), apply);
+      const file = new AppendedFile(handle, { place: () => stat(path), bytes: wholeBytes, isTorn: true });
+      await file.cutBack();
+      await syncDirectory(dirname(path));
+      return { journal: new Journal(options, file), lostBytes };
     } catch (error) {
       throw unavailable(error);
     }
@@ -80,7 +77,7 @@ export class Journal<Entry> {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#writing;
-    await this.#handle.close();
+    await this.#file.close();
   }
 
   async #writeAll(): Promise<void> {
@@ -90,8 +87,8 @@ export class Journal<Entry> {
       const group = this.#waiting.splice(0);
       const records = group.flatMap((one) => one.records);
       try {
-        await this.#check();
-        await this.#write(Buffer.concat(records.map(lineOf)));
+        if (!(await this.#file.isAsLeft())) throw changed();
+        await this.#file.append(Buffer.concat(records.map(lineOf)));
         for (const record of records) this.#options.apply(record);
         for (const { resolve } of group) resolve();
       } catch (error) {
@@ -103,59 +100,31 @@ export class Journal<Entry> {
     this.#writing = undefined;
   }
 
-  /** Nobody else has written, moved or removed it: two writers would each undo what the other has noted. */
-  async #check(): Promise<void> {
-    if (this.#isDirty) await this.#cutBack();
-    const ours = await this.#handle.stat();
-    const there = await stat(this.#options.path);
-    if (there.ino === ours.ino && there.size === this.#bytes) return;
-    throw new GatewayError('UNAVAILABLE', 'outbox: its file was changed by somebody else, give each server its own');
-  }
-
-  async #write(bytes: Buffer): Promise<void> {
-    this.#isDirty = true;
-    try {
-      await writeAt(this.#handle, bytes, this.#bytes);
-      await this.#handle.sync();
-    } catch (error) {
-      await this.#cutBack().catch(() => {});
-      throw error;
-    }
-    this.#isDirty = false;
-    this.#bytes += bytes.length;
-  }
-
-  async #cutBack(): Promise<void> {
-    await this.#handle.truncate(this.#bytes);
-    await this.#handle.sync();
-    this.#isDirty = false;
-  }
-
   #isLarge(): boolean {
-    return this.#bytes > this.#options.rewriteBytes && this.#bytes > 2 * this.#freshBytes;
+    const { bytes } = this.#file;
+    return bytes > this.#options.rewriteBytes && bytes > 2 * this.#freshBytes;
   }
 
   #postpone(): void {
-    this.#freshBytes = this.#bytes;
+    this.#freshBytes = this.#file.bytes;
   }
 
   async #rewrite(): Promise<void> {
     const { path, live } = this.#options;
     const next = `${path}.new`;
-    const bytes = Buffer.concat(live().map(lineOf));
     await rm(next, { force: true });
     const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
     const handle = await open(next, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    const file = new AppendedFile(handle, { place: () => stat(path), bytes: 0, isTorn: false });
     try {
-      await writeAt(handle, bytes, 0);
-      await handle.sync();
+      await file.append(Buffer.concat(live().map(lineOf)));
       await rename(next, path);
     } catch (error) {
-      await handle.close();
+      await file.close();
       throw error;
     }
-    const left = this.#handle;
-    [this.#handle, this.#bytes, this.#freshBytes, this.#isDirty] = [handle, bytes.length, bytes.length, false];
+    const left = this.#file;
+    [this.#file, this.#freshBytes] = [file, file.bytes];
     await left.close();
     await syncDirectory(dirname(path));
   }
@@ -192,12 +161,6 @@ function replay<Entry>(
   return { wholeBytes, lostBytes: bytes.length - keptBytes };
 }
 
-async function writeAt(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-  }
-}
-
 async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
@@ -205,6 +168,10 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+function changed(): GatewayError {
+  return new GatewayError('UNAVAILABLE', 'outbox: its file was changed by somebody else, give each server its own');
 }
 
 function unavailable(error: unknown): GatewayError {

@@ -52,7 +52,8 @@ export async function startProcess({ command, parameters, port, environment }: P
   child.once('error', (error) => {
     failure = error;
   });
-  for (let tries = 0; tries < 300; tries++) {
+  // Six Python processes at once take their time on a machine with other things to do.
+  for (let tries = 0; tries < 900; tries++) {
     if (failure !== undefined || child.exitCode !== null) break;
     if (await answers(port)) return { stop: () => stop(child, ended) };
     await wait(50);

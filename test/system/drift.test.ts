@@ -64,12 +64,32 @@ async function profiledModel(models: string, directory: string): Promise<void> {
   const csv = join(directory, 'train.csv');
   writeFileSync(csv, `${[names, ...rows].map((row) => row.join(',')).join('\n')}\n`);
   const profile = join(directory, 'profile.json');
-  const args = ['--from', csv, '--model', 'cancer', '--model-version', '1', '--out', profile];
+  const held = join(directory, 'held-out.csv');
+  const chance = randomOf(9);
+  const labelled = Array.from({ length: 1000 }, () => {
+    const score = chance();
+    return [score, Number(chance() < score)].join(',');
+  });
+  writeFileSync(held, `score,truth\n${labelled.join('\n')}\n`);
+  const args = [
+    '--from',
+    csv,
+    '--labelled',
+    held,
+    '--label',
+    'truth',
+    '--model',
+    'cancer',
+    '--model-version',
+    '1',
+    '--out',
+    profile,
+  ];
   const made = await run(process.execPath, [
     ...[cli, 'profile', 'build', ...args],
     ...['--manifest', join(folder, 'manifest.json')],
   ]);
-  assert.match(made.stdout, /5000 rows, features: 30 numeric/);
+  assert.match(made.stdout, /5000 rows, features: 30 numeric, 2\d components of 30 features, a calibrated score/);
   const bytes = readFileSync(profile);
   writeFileSync(join(folder, 'profile.json'), bytes);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
@@ -176,13 +196,24 @@ test('a shift of 0.8 σ is an alert within two windows, traffic as it was is non
   const metrics = await (await fetch(`${server.admin}/metrics`)).text();
   assert.match(metrics, /^sluice_drift_state\{[^}]*family="features"[^}]*\} 2$/m);
   assert.match(metrics, /^sluice_drift_score\{[^}]*feature="mean radius",stat="psi_corrected"\} 0\.[0-9]+$/m);
+  assert.match(metrics, /^sluice_drift_score\{[^}]*feature="reconstruction_error",stat="psi_corrected"\} /m);
+  assert.match(metrics, /^sluice_quality_estimate\{[^}]*metric="accuracy"\} (0\.\d+|1)$/m);
   assert.match(metrics, /^sluice_drift_samples\{[^}]*\} [5-9][0-9][0-9]$/m);
 
   const page = join(directory, 'drift.html');
   const shown = await run(process.execPath, [cli, 'drift', 'cancer', '--url', server.admin, '--html', page]);
   assert.match(shown.stdout, /^cancer@1: drift; 40 % of the features by weight have drifted$/m);
+  assert.match(shown.stdout, /^reconstruction_error \(multivariate\) +ok +ok/m);
+  assert.match(
+    shown.stdout,
+    /^ESTIMATE of \d+ rows: accuracy \S+, precision \S+, recall \S+, f1 \S+ \(low is below \S+\)/m,
+  );
+  assert.match(shown.stdout, /^estimated without labels, .*not a change of the relation between inputs and labels$/m);
   assert.match(shown.stdout, /^mean radius +alert/m);
-  assert.match(readFileSync(page, 'utf8'), /<title>Drift of cancer<\/title>[\s\S]*<svg/);
+  assert.match(
+    readFileSync(page, 'utf8'),
+    /<title>Drift of cancer<\/title>[\s\S]*Features together[\s\S]*<svg[\s\S]*Estimated without labels/,
+  );
 
   const holes = () =>
     rowsOf(600, random).map((row) => row.map((value, i) => (i === 29 && random() < 0.2 ? NaN : value)));

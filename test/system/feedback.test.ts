@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js';
+import { credentials, loadPackageDefinition, Metadata, type ServiceClientConstructor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { QualityDocument } from '../../src/control/quality-document.js';
 import type { LabelAnswer } from '../../src/labels/feedback.js';
@@ -47,18 +47,22 @@ async function feedback(
   server: Server,
   body: unknown,
   model = 'cancer',
+  token = '',
 ): Promise<{ status: number; results: readonly LabelAnswer[]; error: string }> {
   const answer = await fetch(`${server.http}/v2/models/${model}/feedback`, {
     method: 'POST',
     body: typeof body === 'string' ? body : JSON.stringify(body),
-    ...(typeof body === 'string' && { headers: { 'content-type': 'application/jsonlines' } }),
+    headers: {
+      ...(typeof body === 'string' && { 'content-type': 'application/jsonlines' }),
+      ...(token !== '' && { authorization: `Bearer ${token}` }),
+    },
   });
   const { results = [], error = '' } = (await answer.json()) as { results?: LabelAnswer[]; error?: string };
   return { status: answer.status, results, error };
 }
 
 /** The same over gRPC. */
-async function give(server: Server, request: object): Promise<readonly LabelAnswer[]> {
+async function give(server: Server, request: object, token = ''): Promise<readonly LabelAnswer[]> {
   const proto = fileURLToPath(new URL('../../../proto/sluice.proto', import.meta.url));
   const loaded = loadPackageDefinition(loadSync(proto, { keepCase: true, defaults: true }));
   const { Feedback } = loaded.sluice as unknown as { readonly Feedback: ServiceClientConstructor };
@@ -67,7 +71,9 @@ async function give(server: Server, request: object): Promise<readonly LabelAnsw
     return await new Promise((resolve, reject) => {
       const done = (error: Error | null, reply: { readonly results: readonly LabelAnswer[] }) =>
         error === null ? resolve(reply.results) : reject(error);
-      client.Give!(request, done);
+      const metadata = new Metadata();
+      if (token !== '') metadata.set('authorization', `Bearer ${token}`);
+      client.Give!(request, metadata, done);
     });
   } finally {
     client.close();
@@ -88,7 +94,7 @@ async function quality(server: Server): Promise<QualityDocument['versions'][numb
 
 function flagsOf(state: State, more = ''): string[] {
   return state.config(`
-prediction_log: { enabled: true, path: ${join(state.directory, 'log')}, flush_ms: 10 }
+prediction_log: { enabled: true, path: ${join(state.directory, 'log')}, flush_ms: 10, segment_age_ms: 300 }
 ${more}`);
 }
 
@@ -187,9 +193,31 @@ test('labels of all kinds are joined, counted exactly, shown, and still there af
   assert.match(stdout, /insufficient data +10 +100 %/);
   assert.match(stdout, /accuracy/);
 
+  // Beside the rows that they belong to: of each name the label that counts.
+  const joined = async () => {
+    const sql = `SELECT request_id, item_index, prediction, label, labels.source FROM predictions
+      JOIN labels USING (request_id, item_index) ORDER BY request_id, item_index`;
+    const { status, json } = await admin<{ rows: unknown[][]; error: string }>(server, 'log/query', { sql });
+    assert.equal(status, 200, json.error);
+    const ids = ['batch', 'batch', 'batch', 'early', ...cases.map((_, at) => `one-${at}`)];
+    assert.deepEqual(
+      json.rows.map(([id, item]) => [id, item]),
+      ids.map((id, at) => [id, id === 'batch' ? at : 0]),
+    );
+    const [early, ...others] = rows;
+    const truths = [...others.slice(cases.length), early!, ...others.slice(0, cases.length)];
+    assert.deepEqual(
+      json.rows.map(([, , , label]) => label),
+      truths.map(({ truth }) => String(truth)),
+    );
+    assert.equal(json.rows.find(([id]) => id === 'one-1')![4], 'groundTruthData');
+  };
+  await eventually(joined);
+
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
   server = await startServer({ models, flags, env: state.env });
   await eventually(check);
+  await eventually(joined);
   // What it knew of labels it still knows, and who waited still waits.
   assert.deepEqual(await statusesOf(server, singles[2]), ['duplicate']);
   assert.deepEqual(await statusesOf(server, { ...singles[2], label: 1 - rows[3]!.truth, ts: 1 }), ['accepted']);
@@ -300,4 +328,46 @@ test('without a log there is nothing to label, and the answer says how to change
   assert.equal(status, 409);
   assert.match(error, /prediction_log\.enabled/);
   assert.equal((await admin(server, 'models/cancer/quality')).status, 409);
+});
+
+test('where a role is asked for, labels need a token that has it, over HTTP and gRPC, one and many', async (context) => {
+  const state = stateFor(context);
+  const flags = flagsOf(
+    state,
+    `labels: { role: operator }
+admin:
+  tokens:
+    looks: { role: viewer, token_env: LOOKS }
+    labels: { role: operator, token_env: LABELS }
+`,
+  );
+  const env = { ...state.env, LOOKS: 'looks-0123456789abcdef', LABELS: 'labels-0123456789abcdef' };
+  const server = await startServer({ models, flags, env });
+  context.after(() => server.kill('SIGKILL'));
+  await ask(server, 'a', [benign]);
+  const one = { request_id: 'a', label: 1, ts: 1 };
+  for (const body of [one, [one, one], JSON.stringify(one)]) {
+    assert.deepEqual(
+      [(await feedback(server, body)).status, (await feedback(server, body, 'cancer', 'no')).status],
+      [401, 401],
+    );
+    const viewer = await feedback(server, body, 'cancer', env.LOOKS);
+    assert.equal(viewer.status, 403);
+    assert.match(viewer.error, /role operator.*role viewer/);
+  }
+  const message = { model_name: 'cancer', labels: [{ request_id: 'a', label: '1', ts: 1 }] };
+  await assert.rejects(give(server, message), { code: 16 });
+  await assert.rejects(give(server, message, env.LOOKS), { code: 7 });
+  await eventually(async () => {
+    const [first] = (await feedback(server, one, 'cancer', env.LABELS)).results;
+    assert.ok(first?.status === 'accepted' || first?.status === 'duplicate', first?.status);
+  });
+  const many = { model_name: 'cancer', labels: [message.labels[0], { request_id: 'b', label: '1' }] };
+  assert.deepEqual(
+    (await give(server, many, env.LABELS)).map(({ status }) => status),
+    ['duplicate', 'pending'],
+  );
+  // Nobody's word but the token's counts: inference needs none.
+  await ask(server, 'c', [benign]);
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });

@@ -103,7 +103,7 @@ prediction_log:
     assert.ok(json.error.length > 0 && !json.error.includes(state.directory), json.error);
   }
   assert.equal((await admin(server, 'requests/nobody')).status, 404);
-  assert.equal(await metric(server, 'sluice_prediction_log_rows_total{result="logged"}'), 22);
+  assert.equal(await metric(server, 'sluice_prediction_log_events_total{sink="log",result="logged"}'), 22);
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
 
@@ -117,7 +117,7 @@ test('what a killed process had written is not lost, and the next life goes on',
   context.after(() => server.kill('SIGKILL'));
   for (let at = 0; at < 50; at++) assert.equal(await ask(server, `before-${at}`), 200);
   await eventually(async () =>
-    assert.equal(await metric(server, 'sluice_prediction_log_rows_total{result="logged"}'), 50),
+    assert.equal(await metric(server, 'sluice_prediction_log_events_total{sink="log",result="logged"}'), 50),
   );
   const victim = gatewayPids(server).get(1)!;
   process.kill(victim, 'SIGKILL');

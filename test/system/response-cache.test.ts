@@ -38,8 +38,8 @@ model_overrides: { kept: { response_cache: true } }
   assert.deepEqual([await json('kept'), await binary('kept')], [first, first]);
   await json('other');
   await json('other');
-  assert.equal(await metric(server, 'sluice_cache_requests_total{result="hit"}'), 2);
-  assert.equal(await metric(server, 'sluice_cache_requests_total{result="miss"}'), 1);
+  assert.equal(await metric(server, 'sluice_cache_requests_total{model="kept",result="hit"}'), 2);
+  assert.equal(await metric(server, 'sluice_cache_requests_total{model="kept",result="miss"}'), 1);
   const stats = (await (await fetch(`${server.http}/v2/models/kept/stats`)).json()) as {
     model_stats: {
       inference_count: number;

@@ -124,7 +124,7 @@ test('a request leads to a training, to a version that names it, and to that ver
   assert.equal((await server.stop()).code, 0);
 });
 
-test('one command goes from drifted traffic to a version that answers, and clean traffic asks for nothing', {
+test('one command goes from drifted traffic over a canary to a version that answers, and clean traffic asks for nothing', {
   timeout: 240_000,
 }, async (context) => {
   if (!canTrain(context)) return;
@@ -140,7 +140,18 @@ test('one command goes from drifted traffic to a version that answers, and clean
   assert.match(said[1]!, /^[0-9]+ images as the model knows them: no drift; /);
   assert.ok(said.includes('drift detected'));
   assert.ok(said.some((line) => line.startsWith('a training is asked for: drift_share >=0.3')));
-  assert.deepEqual(said.slice(-2), ['the request is closed: version 2 answers it', 'digits version 2 answers']);
+  assert.ok(said.some((line) => line.startsWith('trained for ')));
+  const canary = said.filter((line) => line.startsWith('canary: '));
+  const steps = [20, 60, 100].map((percent) => `canary: version 2 gets ${percent} % of the users, `);
+  assert.deepEqual(
+    canary.map((line) => line.replace(/\w+$/, '')).filter((line, at, lines) => line !== lines[at - 1]),
+    steps,
+  );
+  assert.deepEqual(said.slice(-3), [
+    `${steps[2]}promoted`,
+    'the request is closed: version 2 answers it',
+    'digits version 2 answers',
+  ]);
 });
 
 test('what could not be delivered before a kill -9 comes after the next start, with the same id', {

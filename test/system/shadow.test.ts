@@ -67,7 +67,7 @@ routes:
   assert.equal(other.mismatched_pairs, other.pairs, 'other weights give other answers');
   assert.ok(other.worst[0]!.max_abs_diff! >= other.worst.at(-1)!.max_abs_diff!);
   assert.match(other.worst[0]!.request_id, /./);
-  assert.ok((await metric(server, 'sluice_shadow_requests_total{route="m",shadow="same",outcome="ok"}')) > requests);
+  assert.ok((await metric(server, 'sluice_shadow_requests_total{model="m",shadow="same",result="ok"}')) > requests);
 
   const shown = await sluice('shadow', 'show', 'm', '--url', server.admin);
   assert.match(shown.stdout, /m ⇢ same \(m version 2\)/);
@@ -141,4 +141,16 @@ test('what a shadow cannot be is refused by check with the path of the key', asy
     assert.match(stderr, expected);
   }
   assert.equal((await check('[{ name: s, version: "1" }]')).code, 0);
+});
+
+test('a start with a route that cannot be is told of, and serves', async (context) => {
+  const state = stateFor(context);
+  const models = writeRepository(freshDirectory(context), { m: { versions: { 1: modelOf(1), 2: modelOf(2) } } });
+  const flags = state.config('routes:\n  m:\n    shadows: [{ name: s, alias: champion }]\n');
+  const server = await startServer({ models, flags, env: state.env });
+  context.after(() => server.kill('SIGKILL'));
+  const { problem } = await server.line(({ msg }) => msg === 'routes.problem');
+  assert.match(String(problem), /^routes\.m\.shadows\.0: expected another version than 2 of 'm'/);
+  assert.deepEqual(await send(server, 'm'), new Set([200]));
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });

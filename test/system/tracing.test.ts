@@ -228,3 +228,26 @@ test('trace settings change while serving, for all models and for one, over HTTP
   await set('/v2/models/quiet/trace/setting', { trace_level: null, trace_rate: null });
   await untilSeen(['infer m', 'infer quiet'], 'quiet');
 });
+
+test('trace_count ends the tracing over all processes, and TENSORS tells names and shapes', async (context) => {
+  const collector = await FakeCollector.open(context);
+  const server = await serve(context, {
+    flags: ['--tracing-endpoint', collector.endpoint, '--tracing-sample', '0', '--gateway-beat-ms', '200'],
+  });
+  const setting = async (settings?: object) => {
+    const asked = settings === undefined ? {} : { method: 'POST', body: JSON.stringify(settings) };
+    return (await (await fetch(`${server.http}/v2/trace/setting`, asked)).json()) as Record<string, string>;
+  };
+  const changed = await setting({ trace_rate: '1', trace_count: '5', trace_level: ['TIMESTAMPS', 'TENSORS'] });
+  assert.equal(changed.trace_count, '5');
+  await eventually(async () => {
+    assert.equal(await overHttp(server, {}), 200);
+    assert.equal((await setting()).trace_count, '0');
+  });
+  for (let more = 0; more < 10; more++) assert.equal(await overHttp(server, {}), 200);
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  const requests = collector.spans.filter(({ kind }) => kind === 2);
+  assert.equal(requests.length, 5);
+  const { 'sluice.inputs': inputs, 'sluice.outputs': outputs } = requests[0]!.attributes;
+  assert.deepEqual([inputs, outputs], ['INPUT0 FP32[1,4]', 'OUTPUT0 FP32[1,2]']);
+});

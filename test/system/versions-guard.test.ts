@@ -1,5 +1,7 @@
 /** A version that does worse than the one it replaced goes back by itself, and the log says by which numbers. */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { addSub, divInt, failsBeyondZero, identity, writeRepository } from '../fixtures.js';
 import { post, startLoad } from './load.js';
@@ -13,6 +15,7 @@ import {
   metric,
   rowBody,
   type ShownModel,
+  stateFor,
 } from './versions-fixture.js';
 
 const flags = ['--models-poll-ms', '300', '--gateway-beat-ms', '200'];
@@ -53,6 +56,38 @@ test('a version whose every request fails is put back by itself, and is not publ
   assert.equal(await metric(server, 'sluice_rollbacks_total{reason="errors"}'), 1);
   const { json } = await admin<ShownModel>(server, 'models/m');
   assert.equal(json.choice.hold!.version, '2');
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('a restart within the first minute goes on watching, and puts back from the store what the folder has no more', {
+  timeout: 90_000,
+}, async (context) => {
+  const dims = ['batch', 4] as const;
+  const state = stateFor(context);
+  const models = writeRepository(freshDirectory(context), { m: { versions: { 1: identity('FP32', dims) } } });
+  let server = await startServer({ models, flags, env: state.env });
+  context.after(() => server.kill('SIGKILL'));
+  const loadOf = () => startLoad({ url: `${server.http}/v2/models/m/infer`, body: rowBody, clients: 4 });
+  let load = loadOf();
+  await eventually(() => assert.ok(load.answered() > 200));
+  await load.stop();
+  // What /metrics gives, control has been told.
+  await metric(server, 'sluice_ready');
+  writeRepository(models, { m: { versions: { 2: failsBeyondZero(dims) } } });
+  await isInState(server, 'm@2', 'ready');
+  await server.line(({ msg, model }) => msg === 'version.published' && model === 'm@2');
+  rmSync(join(models, 'm', '1'), { recursive: true });
+  assert.equal((await server.stop()).code, 0);
+
+  server = await startServer({ models, flags, env: state.env });
+  load = loadOf();
+  const line = await server.line(({ msg }) => msg === 'version.put_back');
+  assert.deepEqual([line.model, line.to, line.reasons], ['m@2', '1', 'errors']);
+  await isAnsweredBy(server, 'm', '1');
+  await load.stop();
+  const [entry] = await auditEntries(server, 'rollback');
+  const compared = entry!.detail.compared as Record<string, unknown>;
+  assert.ok(Number(compared.reference_requests) > 200, 'what the one before answered was kept');
   assert.equal((await server.stop()).code, 0);
 });
 

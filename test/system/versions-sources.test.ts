@@ -124,6 +124,13 @@ registry:
   assert.match(String(down.reason), /serial/);
   assert.equal(await metric(server, 'sluice_security_events_total{kind="downgrade"}'), 1);
   assert.equal(await answeredBy(server, 'm'), '2');
+
+  const asked = await sluice('models', 'poll', 'web', '--accept-older', '--url', server.admin);
+  assert.deepEqual([asked.code, asked.stdout], [0, 'source web is asked now\n'], asked.stderr);
+  await isAnsweredBy(server, 'm', '1');
+  const [forced] = await auditEntries(server, 'serial.forced');
+  assert.deepEqual([forced!.subject, forced!.detail.source], ['source web', 'web']);
+  assert.equal((await sluice('models', 'poll', 'nobody', '--url', server.admin)).code, 1);
   assert.equal((await server.stop()).code, 0);
 });
 

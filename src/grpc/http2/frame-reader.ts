@@ -17,13 +17,16 @@ import {
   protocolError,
 } from './frames.js';
 
-/** Who is given the frames. Bytes do not change afterwards. */
-export interface FrameSink {
+/** Who is given DATA. Bytes do not change afterwards. */
+export interface DataSink {
   /** DATA of `size` bytes begins, padding included: what flow control counts. */
   dataHead(size: number, flags: number, stream: number): void;
   /** Bytes of that DATA, without its padding; `isLast` with the last of them, of which there may be none. */
   dataPart(bytes: Buffer, start: number, end: number, isLast: boolean): void;
-  /** Any other frame. */
+}
+
+/** Who is given every other frame. */
+export interface FrameSink {
   frame(bytes: Buffer, start: number, end: number, kind: number, stream: number): void;
   /** The peer does not speak HTTP/2. */
   foreign(): void;
@@ -33,6 +36,7 @@ const none = Buffer.alloc(0);
 
 export class FrameReader {
   readonly #sink: FrameSink;
+  readonly #data: DataSink;
   #prefaceAt = 0;
   /** The beginning of a frame that is not whole. */
   #rest: Buffer = none;
@@ -40,8 +44,9 @@ export class FrameReader {
   #dataLeft = 0;
   #isStopped = false;
 
-  constructor(sink: FrameSink) {
+  constructor(sink: FrameSink, data: DataSink) {
     this.#sink = sink;
+    this.#data = data;
   }
 
   /** Something has begun and is not whole. */
@@ -54,7 +59,7 @@ export class FrameReader {
     this.#isStopped = true;
   }
 
-  /** @throws ConnectionFault, also that of the sink; nothing can be read afterwards */
+  /** @throws ConnectionFault, also that of a sink; nothing can be read afterwards */
   take(chunk: Buffer): void {
     let at = 0;
     if (this.#prefaceAt < preface.length) {
@@ -96,12 +101,12 @@ export class FrameReader {
       if (end > length && (type !== frameData || (flags & flagPadded) !== 0)) return at;
       if (type !== frameData) this.#sink.frame(bytes, payload, end, (type << 8) | flags, stream);
       else {
-        this.#sink.dataHead(size, flags, stream);
+        this.#data.dataHead(size, flags, stream);
         if ((flags & flagPadded) !== 0) this.#padded(bytes, payload, end);
-        else if (end <= length) this.#sink.dataPart(bytes, payload, end, true);
+        else if (end <= length) this.#data.dataPart(bytes, payload, end, true);
         else {
           this.#dataLeft = end - length;
-          if (length > payload) this.#sink.dataPart(bytes, payload, length, false);
+          if (length > payload) this.#data.dataPart(bytes, payload, length, false);
           return length;
         }
       }
@@ -114,7 +119,7 @@ export class FrameReader {
   #readData(chunk: Buffer, start: number): number {
     const end = Math.min(chunk.length, start + this.#dataLeft);
     this.#dataLeft -= end - start;
-    this.#sink.dataPart(chunk, start, end, this.#dataLeft === 0);
+    this.#data.dataPart(chunk, start, end, this.#dataLeft === 0);
     return end;
   }
 
@@ -122,6 +127,6 @@ export class FrameReader {
     if (start === end) throw new ConnectionFault(frameSizeError, 'padded DATA without a length');
     const last = end - bytes[start]!;
     if (last < start + 1) throw new ConnectionFault(protocolError, 'padding longer than its frame');
-    this.#sink.dataPart(bytes, start + 1, last, true);
+    this.#data.dataPart(bytes, start + 1, last, true);
   }
 }

@@ -60,3 +60,11 @@ export class ConnectionFault extends Error {
     this.code = code;
   }
 }
+
+export function violation(message: string): ConnectionFault {
+  return new ConnectionFault(protocolError, message);
+}
+
+export function wrongSize(frame: string): ConnectionFault {
+  return new ConnectionFault(frameSizeError, `${frame} of another size`);
+}

@@ -7,6 +7,7 @@
  * Must not know requests, coverage or targeting.
  */
 import { invalid } from '../../core/errors.js';
+import { wordsOf } from '../../core/murmur3.js';
 import { candidatesOf, choose } from '../../core/rendezvous.js';
 
 /**
@@ -24,5 +25,5 @@ export function assignVariant(salt: string, key: string, weights: Readonly<Recor
     if (!(weight >= 0 && weight < Infinity))
       throw invalid(`variant '${name}': weight is ${weight}, expected 0 or more`);
   }
-  return choose(candidatesOf(salt, variants), key) ?? null;
+  return choose(candidatesOf(salt, variants), wordsOf(key)) ?? null;
 }

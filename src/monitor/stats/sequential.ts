@@ -7,7 +7,8 @@
  * Must not know what is measured, how keys are assigned, or what follows.
  */
 import { invalid } from '../../core/errors.js';
-import { mixtureTest } from '../always-valid.js';
+import { alwaysValid, mixtureTest, tunedFor } from '../always-valid.js';
+import type { Moments } from '../moments.js';
 import { sampleRatio } from '../srm.js';
 import { type ArmMoments, checkedAlpha, checkedMoments, type Difference } from './arms.js';
 import { insufficient, type TestResult } from './result.js';
@@ -55,24 +56,16 @@ export interface SequenceOptions {
 /**
  * Asymptotic confidence sequence of a difference of means: an interval that holds at 1 − α over all looks together, and the
  * p that goes with it. The interval excludes 0 exactly when p < α. Nothing varies, or an arm has fewer than two units: no
- * interval, p 1.
- *
- *   ρ² = (−2·ln α + ln(−2·ln α + 1))/N*;   n = n_a + n_b;   se² = v_a/n_a + v_b/n_b
- *   half = √(n·se²)·√(2(nρ² + 1)·ln(√(nρ² + 1)/α)/(nρ)²);   ln e = ρ²(d²n/se²)/(2(nρ² + 1)) − ½ln(nρ² + 1);   p = min(1, 1/e)
+ * interval, p 1. The formula stands at `alwaysValid`.
  *
  * Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024 (Time-uniform central limit theory).
  */
 export function confidenceSequence(a: ArmMoments, b: ArmMoments, options: SequenceOptions = {}): AlwaysValid {
-  const { alpha = 0.05, plannedN = 5000 } = options;
+  const { alpha = 0.05, plannedN = tunedFor } = options;
   if (!(plannedN > 0 && plannedN < Infinity)) throw invalid(`planned n is ${plannedN}: expected more than 0`);
-  const { difference, square } = lookOf(a, b);
-  const twice = -2 * Math.log(checkedAlpha(alpha));
-  if (difference === null || square === 0) return { difference, low: null, high: null, p: 1 };
-  const nRho2 = ((a.n + b.n) * (twice + Math.log(twice + 1))) / plannedN;
-  const spread = nRho2 + 1;
-  const half = Math.sqrt((square * 2 * spread * Math.log(Math.sqrt(spread) / alpha)) / nRho2);
-  const logE = (nRho2 * difference * difference) / square / (2 * spread) - Math.log(spread) / 2;
-  return { difference, low: difference - half, high: difference + half, p: Math.min(1, Math.exp(-logE)) };
+  const [left, right] = [momentsOf(a), momentsOf(b)];
+  const { difference, interval, p } = alwaysValid(left, right, checkedAlpha(alpha), plannedN);
+  return { difference: isEmpty(a, b) ? null : difference, low: interval?.low ?? null, high: interval?.high ?? null, p };
 }
 
 /**
@@ -84,15 +77,16 @@ export function confidenceSequence(a: ArmMoments, b: ArmMoments, options: Sequen
  */
 export function msprt(a: ArmMoments, b: ArmMoments, tau2: number): { difference: number | null; p: number } {
   if (!(tau2 > 0 && tau2 < Infinity)) throw invalid(`tau2 is ${tau2}: expected more than 0`);
-  const { difference } = lookOf(a, b);
-  const { p } = mixtureTest({ ...a, observations: a.n }, { ...b, observations: b.n }, tau2);
-  return { difference, p };
+  const { difference, p } = mixtureTest(momentsOf(a), momentsOf(b), tau2);
+  return { difference: isEmpty(a, b) ? null : difference, p };
 }
 
-/** d, null with an empty arm, and se², 0 where there is no test. */
-function lookOf(a: ArmMoments, b: ArmMoments): { difference: number | null; square: number } {
-  checkedMoments(a);
-  checkedMoments(b);
-  const square = a.n < 2 || b.n < 2 ? 0 : a.variance / a.n + b.variance / b.n;
-  return { difference: a.n === 0 || b.n === 0 ? null : b.mean - a.mean, square };
+/** Each unit is one observation. */
+function momentsOf(arm: ArmMoments): Moments {
+  checkedMoments(arm);
+  return { ...arm, observations: arm.n };
+}
+
+function isEmpty(a: ArmMoments, b: ArmMoments): boolean {
+  return a.n === 0 || b.n === 0;
 }

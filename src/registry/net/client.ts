@@ -55,6 +55,8 @@ export interface HttpOptions extends Partial<HttpLimits> {
   readonly epochNow: () => number;
   readonly random: () => number;
   readonly sleep: (delayMs: number, signal: AbortSignal) => Promise<void>;
+  /** A request was not made, or not followed, because of where it led. */
+  readonly onRefused?: ((refusal: Refusal) => void) | undefined;
   /** Addresses of a name; default: as the system answers. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
@@ -100,6 +102,7 @@ class Client implements Http {
       return answer;
     } catch (error) {
       life.end();
+      if (error instanceof Refusal) this.#options.onRefused?.(error);
       throw error;
     }
   }
@@ -141,7 +144,7 @@ class Client implements Http {
       const place = answer.headers.location;
       if (place === undefined || ![301, 302, 303, 307, 308].includes(answer.status)) return answer;
       answer.dispose();
-      if (method === 'POST') throw new Refusal('redirect', `${url.host} redirects a POST`);
+      if (method === 'POST' || method === 'PUT') throw new Refusal('redirect', `${url.host} redirects a ${method}`);
       if (hops === redirectsMax) throw new Refusal('redirect', `${url.host} redirects more than ${redirectsMax} times`);
       const next = redirected(url, place);
       if (next.origin !== url.origin) headers = keptOf(headers);

@@ -24,7 +24,7 @@ export interface Exchanged {
   readonly url: URL;
   readonly method: NonNullable<Ask['method']>;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | undefined;
+  readonly body: Ask['body'] | undefined;
   readonly agent: HttpAgent;
   readonly lookup: LookupFunction;
   readonly limits: ExchangeLimits;
@@ -75,7 +75,7 @@ export function exchange(asked: Exchanged): Promise<OpenAnswer> {
       settle();
       reject(faultOf(error, url));
     });
-    request.end(asked.body);
+    send(request, asked.body);
     if (life.signal.aborted) abort();
   });
 }
@@ -83,7 +83,7 @@ export function exchange(asked: Exchanged): Promise<OpenAnswer> {
 function requestOf({ url, method, headers, body, agent, lookup }: Exchanged): ClientRequest {
   // Bytes are hashed as they come, so nobody may compress them on the way.
   const sent: Record<string, string | number> = { 'user-agent': 'sluice', 'accept-encoding': 'identity', ...headers };
-  if (body !== undefined) sent['content-length'] = Buffer.byteLength(body);
+  if (body !== undefined) sent['content-length'] = typeof body === 'string' ? Buffer.byteLength(body) : body.bytes;
   const open = url.protocol === 'https:' ? tlsRequest : plainRequest;
   try {
     return open(url, { method, headers: sent, agent, lookup });
@@ -91,6 +91,17 @@ function requestOf({ url, method, headers, body, agent, lookup }: Exchanged): Cl
     const code = (error as NodeJS.ErrnoException).code ?? 'ERR_INVALID';
     throw new GatewayError('FAILED_PRECONDITION', `${url.host}: the request cannot be sent: ${code}`);
   }
+}
+
+function send(request: ClientRequest, body: Ask['body'] | undefined): void {
+  if (body === undefined || typeof body === 'string') {
+    request.end(body);
+    return;
+  }
+  const source = body.read();
+  source.once('error', (error) => request.destroy(error));
+  request.once('close', () => source.destroy());
+  source.pipe(request);
 }
 
 class Received implements OpenAnswer {

@@ -3,14 +3,22 @@
  *
  * Must not know what is fetched.
  */
+import type { Readable } from 'node:stream';
+
+/** A body that is read while it is sent. */
+export interface BodyStream {
+  readonly bytes: number;
+  /** From its beginning, for every try. */
+  read(): Readable;
+}
 
 export interface Ask {
   readonly url: URL;
   /** Default GET. */
-  readonly method?: 'GET' | 'HEAD' | 'POST';
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT';
   /** Lower-case names. `authorization` and every header but accept, range and conditions stay on the origin of `url`. */
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | BodyStream;
   readonly signal: AbortSignal;
 }
 

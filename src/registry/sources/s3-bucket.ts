@@ -86,16 +86,14 @@ export class S3Bucket {
     return url.origin === this.#base.origin && url.pathname.startsWith(this.#base.pathname);
   }
 
-  async ask(url: URL, { method = 'GET', headers = {}, signal }: Omit<Ask, 'url'>): Promise<Answer> {
+  /** @param bodySha256 of what is sent; default: of nothing */
+  async ask(url: URL, ask: Omit<Ask, 'url'>, bodySha256?: string): Promise<Answer> {
     const { keys, region, http, epochNow } = this.#options;
+    const { method = 'GET', headers = {} } = ask;
     const pair = await keys();
-    if (pair === undefined) return http.ask({ url, method, headers, signal });
-    return http.ask({
-      url,
-      method,
-      headers: signed({ method, url, headers, region, keys: pair, epochMs: epochNow() }),
-      signal,
-    });
+    if (pair === undefined) return http.ask({ ...ask, url });
+    const sign = { method, url, headers, region, keys: pair, epochMs: epochNow() };
+    return http.ask({ ...ask, url, headers: signed({ ...sign, ...(bodySha256 !== undefined && { bodySha256 }) }) });
   }
 
   /** All objects whose keys begin with `prefix`. @throws FAILED_PRECONDITION when there are too many */

@@ -1,5 +1,5 @@
 /**
- * AWS Signature Version 4 for requests without a body, in headers.
+ * AWS Signature Version 4 for whole requests, in headers.
  *
  *   secret ─▶ date ─▶ region ─▶ service ─▶ key        request ─▶ canonical text ─▶ sha256 ─▶ signed by the key
  *

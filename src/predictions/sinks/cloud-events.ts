@@ -4,57 +4,53 @@
  *
  * Both events of a row carry the same id, which is how those consumers join them; beside it, `requestid` is the caller's.
  *
- * Must not know files or cursors. How rows are read and how a body is posted is given.
+ * Must not know files, cursors or the network. How a body is posted is given.
  */
-import type { Cell } from './payload.js';
-import type { Row } from './rows.js';
-import type { FinishedFile, Sink } from './sink.js';
+import type { Cell } from '../payload.js';
+import type { Row } from '../rows.js';
+import { type Message, type RowSender, RowsRefused } from './row-sink.js';
 
 /** @returns the status; throws when there was no answer */
-export type Post = (
-  url: string,
-  headers: Readonly<Record<string, string>>,
-  body: string,
-) => Promise<{ readonly status: number }>;
+export type Post = (headers: Readonly<Record<string, string>>, body: string, signal: AbortSignal) => Promise<number>;
 
 export interface CloudEventsOptions {
-  readonly url: string;
   /** `/sluice/<instance>`. */
   readonly source: string;
   readonly namespace: string;
-  readonly rowsPerPost: number;
   readonly post: Post;
-  readonly read: (path: string, from: number, rowsMax: number) => Promise<readonly Row[]>;
 }
 
 const headers = { 'content-type': 'application/cloudevents-batch+json; charset=utf-8' };
 
-export function cloudEventsSink(options: CloudEventsOptions): Sink {
-  const { url, rowsPerPost, post, read } = options;
+/** Statuses that are about what was sent: asking again cannot help. Every other may be another one later. */
+const refusals: Readonly<Record<number, 'refused' | 'too_large'>> = {
+  400: 'refused',
+  413: 'too_large',
+  422: 'refused',
+};
+
+export function cloudEventsSender(options: CloudEventsOptions): RowSender {
+  const { post } = options;
   return {
-    name: 'cloudevents',
-    async deliver(file: FinishedFile, from: number, delivered: (rows: number) => void): Promise<void> {
-      for (let at = from; at < file.rows; ) {
-        const rows = await read(file.path, at, Math.min(rowsPerPost, file.rows - at));
-        // Rewritten meanwhile, with fewer rows.
-        if (rows.length === 0) return;
-        const { status } = await post(url, headers, JSON.stringify(rows.flatMap((row) => eventsOf(row, options))));
-        if (status < 200 || status > 299) throw new Error(`the receiver answered ${status}`);
-        at += rows.length;
-        delivered(at);
-      }
+    messageOf: (row) => messageOf(row, options),
+    async send(messages, signal) {
+      const status = await post(headers, `[${messages.map(({ body }) => body).join(',')}]`, signal);
+      const refusal = refusals[status];
+      if (refusal !== undefined) throw new RowsRefused(refusal);
+      if (status < 200 || status > 299) throw new Error(`the receiver answered ${status}`);
     },
+    close: async () => {},
   };
 }
 
-function eventsOf(row: Row, { source, namespace }: CloudEventsOptions): object[] {
+function messageOf(row: Row, { source, namespace }: CloudEventsOptions): Message {
   const { request_id, item_index, role, attempt, model } = row;
-  const time = `${String(row.ts).replace(' ', 'T')}Z`;
+  const id = `${request_id}/${item_index}/${role}/${attempt}`;
   const common = {
     specversion: '1.0',
-    id: `${request_id}/${item_index}/${role}/${attempt}`,
+    id,
     source,
-    time,
+    time: `${String(row.ts).replace(' ', 'T')}Z`,
     datacontenttype: 'application/json',
     inferenceservicename: model,
     namespace,
@@ -62,11 +58,12 @@ function eventsOf(row: Row, { source, namespace }: CloudEventsOptions): object[]
     endpoint: String(row.variant_served ?? 'default') || 'default',
     requestid: request_id,
   };
-  const { request, response } = dataOf(row);
-  return [
+  const { request, response } = factsOf(row);
+  const events = [
     { ...common, type: 'org.kubeflow.serving.inference.request', data: request },
     { ...common, type: 'org.kubeflow.serving.inference.response', data: response },
   ];
+  return { id, model: String(model), body: events.map((event) => JSON.stringify(event)).join(',') };
 }
 
 const ofResponse = [
@@ -85,7 +82,7 @@ const ofResponse = [
 const elsewhere = new Set(['request_id', 'item_index', 'ts', 'date', 'hour', 'model', 'input_json', 'outputs_json']);
 
 /** What was known when the request came, and what its answer added. */
-function dataOf(row: Row): { request: object; response: object } {
+function factsOf(row: Row): { request: object; response: object } {
   const request: Record<string, unknown> = { inputs: parsed(row.input_json) };
   const response: Record<string, unknown> = { outputs: parsed(row.outputs_json) };
   const features: Record<string, unknown> = {};

@@ -1,0 +1,141 @@
+/**
+ * What being watched costs: counting, on the path of every request; and being asked, by a scraper and by consoles.
+ *
+ *   metrics-cost    with · without · without · with · …      two gateways that differ in their metrics alone, full load
+ *   watched         alone · watched · watched · alone · …    one gateway, constant load
+ *
+ * Rounds take turns in who is first, and a ratio is of neighbours, so that what slows the machine slows both sides.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { autocannonLoad } from '../suite/autocannon.js';
+import { readMetrics, sumOf } from '../suite/metrics-text.js';
+import { quantile, ratiosOf, spreadOf } from '../suite/statistics.js';
+import { hasWrk, wrkLoad } from '../suite/wrk.js';
+import { rowBody, type Scenario } from './frame.js';
+import { openLoop } from './open-loop.js';
+
+const costMax = 0.03;
+const p99Max = 1.02;
+const connections = 64;
+const rate = 500;
+const width = 30;
+const scrapeMs = 1000;
+const activityMs = 2000;
+const sectionsMs = 5000;
+
+/** What an open console asks for, as often as it does. */
+const sections = ['models', 'routes', 'shadows', 'models/small/drift', 'experiments', 'audit?last=25'];
+
+export const metricsCost: Scenario = {
+  name: 'metrics-cost',
+  promise: `metrics, with tracing and access log off, cost at most ${costMax * 100} % of throughput at ${connections} connections (median)`,
+  async run(stage) {
+    const replace = fileURLToPath(new URL('./replace-metrics.js', import.meta.url));
+    const env = { NODE_OPTIONS: `--import=${replace}` };
+    const start = async (more: Readonly<Record<string, string>>) => {
+      const gateway = await stage.gateway({ env: { ...env, ...more } });
+      const make = hasWrk() ? wrkLoad : autocannonLoad;
+      const load = make({
+        url: gateway.http,
+        body: rowBody('small', width),
+        connections,
+        directory: stage.directory(),
+      });
+      return { gateway, load };
+    };
+    const [counting, silent] = [await start({}), await start({ BENCH_NO_METRICS: '1' })];
+    for (const { load } of [counting, silent]) await load(3);
+    const rates = { counting: [] as number[], silent: [] as number[] };
+    const measured = async (name: 'counting' | 'silent', { load }: typeof counting) => {
+      const { requests, seconds } = await load(stage.isQuick ? 2 : 5);
+      rates[name].push(requests / seconds);
+    };
+    const rounds = stage.isQuick ? 6 : 20;
+    for (let round = 0; round < rounds; round++) {
+      stage.onProgress(`round ${round + 1}/${rounds}`);
+      if (round % 2 === 0) await measured('counting', counting);
+      await measured('silent', silent);
+      if (round % 2 === 1) await measured('counting', counting);
+    }
+    const requestsOf = async ({ gateway }: typeof counting) =>
+      sumOf(await readMetrics(gateway.admin), 'sluice_requests_total');
+    const isReal = (await requestsOf(counting)) > 0 && (await requestsOf(silent)) === 0;
+    const ratio = ratiosOf(rates.counting, rates.silent);
+    return {
+      isMet: ratio.median >= 1 - costMax && isReal,
+      found: `${Math.round(spreadOf(rates.counting).median)} req/s with, ${Math.round(spreadOf(rates.silent).median)} without: × ${ratio.median.toFixed(3)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}, ${rounds} rounds)${isReal ? '' : '; the case did NOT happen'}`,
+    };
+  },
+};
+
+export const watched: Scenario = {
+  name: 'watched',
+  promise: `a scrape a second and an open console: p99 ≤ ${p99Max} of that without, or within the noise, and no request fails`,
+  async run(stage) {
+    const gateway = await stage.gateway();
+    const phase = async () => {
+      const seconds = stage.isQuick ? 5 : 15;
+      const body = rowBody('small', width);
+      const answers = await openLoop({ origin: gateway.http, body, rate, seconds, inFlightMax: 256 });
+      const times = Float64Array.from(answers, ({ ms }) => ms).sort();
+      return { p99: quantile(times, 0.99), failed: answers.filter(({ status }) => status !== 200).length };
+    };
+    await phase();
+    const ratios: number[] = [];
+    const noises: number[] = [];
+    let failed = 0;
+    let looks = 0;
+    const rounds = stage.isQuick ? 2 : 6;
+    for (let round = 0; round < rounds; round++) {
+      stage.onProgress(`round ${round + 1}/${rounds}`);
+      const before = await phase();
+      const watch = startWatching(gateway.admin);
+      const during = await phase();
+      looks += await watch.stop();
+      const after = await phase();
+      ratios.push((2 * during.p99) / (before.p99 + after.p99));
+      noises.push(Math.max(before.p99, after.p99) / Math.min(before.p99, after.p99));
+      failed += before.failed + during.failed + after.failed;
+    }
+    const ratio = spreadOf(ratios);
+    const noise = spreadOf(noises).median;
+    return {
+      isMet: failed === 0 && looks > 0 && ratio.median <= Math.max(p99Max, noise),
+      found: `p99 × ${ratio.median.toFixed(3)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}), noise × ${noise.toFixed(3)}; ${failed} failed; ${looks} looks`,
+    };
+  },
+};
+
+/** A scraper and a console. @returns what ends them, with how often they asked */
+function startWatching(admin: string): { stop(): Promise<number> } {
+  let isStopped = false;
+  let looks = 0;
+  const ask = async (path: string) => {
+    const answer = await fetch(`${admin}${path}`);
+    await answer.arrayBuffer();
+    if (answer.status >= 500) throw new Error(`${path} answered ${answer.status}`);
+    looks++;
+  };
+  const every = async (ms: number, paths: readonly string[]) => {
+    while (!isStopped) {
+      for (const path of paths) await ask(path);
+      await sleep(ms);
+    }
+  };
+  const loops = [
+    every(scrapeMs, ['/metrics']),
+    every(activityMs, ['/admin/activity', '/readyz']),
+    every(
+      sectionsMs,
+      sections.map((path) => `/admin/${path}`),
+    ),
+  ];
+  return {
+    stop: async () => {
+      isStopped = true;
+      await Promise.all(loops);
+      return looks;
+    },
+  };
+}
