@@ -13,7 +13,7 @@ import { workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import type { SessionPolicy } from '../core/model.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
-import { runOnlyWhenIdle, standBack } from './background.js';
+import { comeForward, runOnlyWhenIdle, standBack } from './priority.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
 import { measureRuns, type RunTime } from './trial.js';
 
@@ -55,6 +55,7 @@ async function start(): Promise<Hello> {
     session = await openSession(setup.file, setup.session);
     const runTimes = await measureRuns(session, setup.warmRows, setup.warmRuns);
     if (setup.isBackground) runOnlyWhenIdle();
+    else comeForward();
     return { error: undefined, inputs: session.inputs, outputs: session.outputs, runTimes };
   } catch (error) {
     return {

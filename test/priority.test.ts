@@ -1,11 +1,11 @@
-/** Background threads: what the kernel says of them. */
+/** Priorities of threads: what the kernel says of them. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 
-const background = new URL('../src/engine/background.js', import.meta.url).href;
+const priority = new URL('../src/engine/priority.js', import.meta.url).href;
 
 /** The scheduling policy is field 41 of /proc/…/stat; 5 is SCHED_IDLE. */
 function policyOf(stat: string): number {
@@ -18,7 +18,7 @@ test('a thread stands behind all others, and its process does not', {
   const worker = new Worker(
     `const { parentPort } = require('node:worker_threads');
      const stat = () => require('node:fs').readFileSync('/proc/thread-self/stat', 'utf8');
-     import(${JSON.stringify(background)}).then(({ standBack, runOnlyWhenIdle }) => {
+     import(${JSON.stringify(priority)}).then(({ standBack, runOnlyWhenIdle }) => {
        standBack();
        const first = stat();
        parentPort.postMessage({ nice: require('node:os').getPriority(), first, taken: runOnlyWhenIdle(), second: stat() });
