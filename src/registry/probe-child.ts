@@ -155,7 +155,7 @@ function launchedBy(launcher: string, memoryBytesMax: number): { execPath: strin
 /** Before it has started any thread: each inherits what its parent has. */
 function lower(pid: number | undefined): void {
   try {
-    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW);
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
     // It is gone already, which whoever asks it will hear.
   }
