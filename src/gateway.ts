@@ -308,6 +308,8 @@ class Gateway {
       incarnation,
       now,
       epochMs: Date.now,
+      onUnwritable: (id, error) =>
+        this.#log.error('predictions.unwritable', { model: nameOf(id), error: error.message }),
       onLost: (error) => this.#log.error('predictions.lost', { error: error.message }),
       onSketches: (closed) => this.#control.send({ kind: 'sketches', closed }),
     });

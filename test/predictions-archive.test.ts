@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { PredictionEvent } from '../src/predictions/event.js';
 import type { SubjectTerms } from '../src/predictions/subject.js';
@@ -92,6 +92,25 @@ test('converting the same segment again gives the same bytes under the same name
   assert.ok(readFileSync(join(directory, 'archive', name!)).equals(once));
   assert.deepEqual((await archive.query({ sql: 'select count(*) from predictions' })).rows, [[500]]);
   assert.deepEqual(verifyLog(join(directory, 'archive'), join(directory, 'segments')).problems, []);
+});
+
+test('a segment that cannot be converted stays, is told of with the reason, and is converted when it can be', async (context) => {
+  const directory = folder(context);
+  await written(directory, numbered(3));
+  const told: string[] = [];
+  const onFailed = (file: string, { cause }: Error) => told.push(`${basename(file)}: ${cause}`);
+  const archive = archiveOf(context, directory, { onFailed });
+  // A file lies where the folder of Parquet should be.
+  const place = join(directory, 'archive');
+  rmSync(place, { recursive: true, force: true });
+  writeFileSync(place, '');
+  await archive.convert();
+  assert.match(told.join('\n'), /^g1-1-000001\.seg: .*(EEXIST|ENOTDIR)[^\n]*$/);
+  assert.equal(archive.stats().failed, 1);
+  rmSync(place);
+  await archive.convert();
+  assert.equal(told.length, 1);
+  assert.deepEqual((await archive.query({ sql: 'select count(*) from predictions' })).rows, [[3]]);
 });
 
 test('a batch becomes one row per item, and declared features become typed columns', async (context) => {

@@ -5,7 +5,7 @@
  * Must not know how a row is written or read.
  */
 import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { LogQuestion } from '../admin/log-operations.js';
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
@@ -93,6 +93,8 @@ export class PredictionRoom {
       queryTimeoutMs: config.query_timeout_ms,
       isLive: ({ gatewayId, incarnation }) => isLive(gatewayId, incarnation),
       epochMs: tools.epochMs,
+      onFailed: (file, error) =>
+        log.warn('predictions.convert.failed', { file: basename(file), error: String(error.cause ?? error.message) }),
     });
     const sinks = new PredictionSinks({ ...tools, sinks: config.sinks, path, root, archive, log });
     const convert = () => archive.convert().finally(() => sinks.wake());

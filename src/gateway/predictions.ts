@@ -12,7 +12,7 @@ import type { Config } from '../config/schema.js';
 import type { ClosedSketch, SketchesKept } from '../core/closed-sketch.js';
 import { GatewayError } from '../core/errors.js';
 import type { InferenceRequest } from '../core/inference.js';
-import { type FeatureSpec, nameOf, type Version } from '../core/model.js';
+import { type FeatureSpec, nameOf, type Version, type VersionId } from '../core/model.js';
 import type { Family } from '../core/series.js';
 import type { DataType } from '../core/tensor.js';
 import { loopLagFamily } from '../observe/loop-lag.js';
@@ -34,6 +34,8 @@ export interface PredictionsOptions {
   readonly incarnation: number;
   readonly now: () => number;
   readonly epochMs: () => number;
+  /** No rows of that version can be made; told once for each time that it is opened. */
+  readonly onUnwritable: (id: VersionId, error: Error) => void;
   readonly onLost: (error: Error) => void;
   /** Closed minutes, to be kept by control; "kept" says when they are. */
   readonly onSketches: (closed: readonly ClosedSketch[]) => void;
@@ -101,7 +103,8 @@ export class Predictions {
     if (subject === undefined) {
       try {
         subject = this.#learn(version);
-      } catch {
+      } catch (error) {
+        this.#options.onUnwritable(version.id, error as Error);
         subject = null;
       }
       this.#subjects.set(version, subject);

@@ -17,7 +17,11 @@ export interface ToChild {
 export interface FromChild {
   readonly id: number;
   readonly result?: Results[keyof Results];
-  readonly error?: { readonly code: GatewayError['code']; readonly message: string };
+  readonly error?: {
+    readonly code: GatewayError['code'];
+    readonly message: string;
+    readonly cause: string | undefined;
+  };
 }
 
 function run(job: Job): Promise<Results[keyof Results]> {
@@ -48,7 +52,9 @@ async function answer({ id, job }: ToChild): Promise<FromChild> {
     return { id, result: await run(job) };
   } catch (error) {
     const { code, message } = GatewayError.from(error);
-    return { id, error: { code, message } };
+    // What lies behind an internal error is for the log alone.
+    const cause = error instanceof GatewayError ? undefined : String(error);
+    return { id, error: { code, message, cause } };
   }
 }
 

@@ -110,7 +110,7 @@ export class Analytics {
   #hear(child: ChildProcess, { id, result, error }: FromChild): void {
     if (child !== this.#child || id !== this.#id || this.#running === undefined) return;
     if (error === undefined) this.#settle((job) => job.resolve(result!));
-    else this.#settle((job) => job.reject(new GatewayError(error.code, error.message)));
+    else this.#settle((job) => job.reject(new GatewayError(error.code, error.message, { cause: error.cause })));
   }
 
   #settle(tell: (job: Pending) => void): void {

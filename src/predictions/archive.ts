@@ -27,6 +27,8 @@ export interface ArchiveOptions {
   readonly segments: string;
   readonly analytics: AnalyticsOptions;
   readonly retention: RetentionLimits;
+  /** A file that could not be made; it is tried again. */
+  readonly onFailed?: ((file: string, error: Error) => void) | undefined;
   /** Labels that are shown beside the rows; undefined = none. */
   readonly labels?: LabelSource;
   readonly queryRowsMax: number;
@@ -75,7 +77,7 @@ export class Archive {
     this.#analytics = new Analytics(options.analytics);
     const { root, labels, epochMs } = options;
     const run: LabelPartsOptions['run'] = (job) => this.#analytics.run<'labels'>(job);
-    this.#labels = labels && new LabelParts({ ...labels, root, epochMs, run });
+    this.#labels = labels && new LabelParts({ ...labels, root, epochMs, run, onFailed: options.onFailed });
   }
 
   stats(): ArchiveStats {
@@ -101,8 +103,9 @@ export class Archive {
       try {
         this.#add(await this.#analytics.run<'convert'>({ kind: 'convert', root, segment: path }));
         this.#tries.delete(path);
-      } catch {
-        // The segment stays; the reason is the child's or the disk's, and the count is what an operator sees.
+      } catch (error) {
+        // The segment stays.
+        this.#options.onFailed?.(path, error as Error);
         this.#counts.failed++;
         this.#tries.set(path, (this.#tries.get(path) ?? 0) + 1);
       }

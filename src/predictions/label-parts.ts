@@ -26,6 +26,8 @@ export interface LabelPartsOptions extends LabelSource {
   readonly root: string;
   readonly run: (job: LabelsJob) => Promise<LabelsConverted>;
   readonly epochMs: () => number;
+  /** A file that could not be made; it is tried again. */
+  readonly onFailed?: ((file: string, error: Error) => void) | undefined;
 }
 
 /** The last stretch of a file. */
@@ -73,8 +75,9 @@ export class LabelParts {
       this.#doneAt.set(file.source, this.#options.epochMs());
       try {
         await this.#convertFile(file, this.#progress);
-      } catch {
-        // Tried again later; the reason is the child's or the disk's, and the count is what an operator sees.
+      } catch (error) {
+        // Tried again later.
+        this.#options.onFailed?.(file.source, error as Error);
         this.counts.failed++;
       }
     }
