@@ -4,8 +4,9 @@ import { mock, test } from 'node:test';
 import type { GatewayError } from '../src/core/errors.js';
 import { Cancellation, type InferenceReply, type InferenceRequest } from '../src/core/inference.js';
 import type { Version } from '../src/core/model.js';
-import { Batcher, type BatcherOptions, type Entry, type LaneKind, waitUs } from '../src/engine/batcher.js';
+import { Batcher, type BatcherOptions, type LaneKind, waitUs } from '../src/engine/batcher.js';
 import { Cores, type Rank } from '../src/engine/cores.js';
+import type { Entry } from '../src/engine/entry.js';
 import { batchPolicy } from './batch-fixture.js';
 
 const timing = { queueMs: 0, inputMs: 0, inferMs: 0, outputMs: 0, batchRows: 0 };
@@ -45,11 +46,7 @@ function bench(change: Partial<BatcherOptions> = {}) {
     run: (batch, lane) =>
       new Promise<void>((resolve) => {
         const finish = () => {
-          for (const entry of batch) {
-            if (entry.isDone) continue;
-            entry.isDone = true;
-            entry.resolve(reply);
-          }
+          for (const entry of batch) entry.answer(reply);
           resolve();
         };
         runs.push({ batch, lane, finish });

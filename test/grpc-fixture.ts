@@ -155,12 +155,13 @@ export class FakePlane implements DataPlane {
         clearTimeout(timer);
         resolve([{ ...request.inputs[0]!, name: 'OUT' }]);
       };
-      request.cancellation.onCancel = () => {
+      const onCancel = (): void => {
         clearTimeout(timer);
         this.cancelled++;
         this.#onChange?.();
         reject(new GatewayError('CANCELLED', 'cancelled', { reason: 'cancelled' }));
       };
+      request.cancellation.holder = { onCancel };
       this.held.push({ request, release });
       this.#onChange?.();
     });

@@ -183,8 +183,9 @@ function versionOf({ name, version = '1', inputs, outputs, rowsMax, run }: Model
   const infer: Infer = (request) => {
     if (name === 'hang') {
       return new Promise((_, reject) => {
-        request.cancellation.onCancel = () =>
-          reject(new GatewayError('CANCELLED', 'cancelled', { reason: 'cancelled' }));
+        request.cancellation.holder = {
+          onCancel: () => reject(new GatewayError('CANCELLED', 'cancelled', { reason: 'cancelled' })),
+        };
       });
     }
     try {

@@ -19,18 +19,25 @@ export type Protocol = 'http' | 'grpc';
 
 export type Parameter = string | number | bigint | boolean;
 
+/** Whoever keeps a request until it is answered. */
+export interface Holder {
+  /** Its caller has gone. */
+  onCancel(): void;
+}
+
 /**
  * Whether anybody still waits for the answer. A front-end calls `cancel` when its connection closes; whoever holds the
- * request in a queue sets `onCancel`. Not an AbortSignal: one with a listener costs 6 µs, this 0.03 (measured).
+ * request in a queue is its `holder`. Not an AbortSignal: one with a listener costs 6 µs, this 0.03 (measured). Nor a
+ * closure: V8 kept what one had captured alive long after the answer, which made collections five times as long.
  */
 export class Cancellation {
   isCancelled = false;
-  onCancel: (() => void) | undefined = undefined;
+  holder: Holder | undefined = undefined;
 
   cancel(): void {
     if (this.isCancelled) return;
     this.isCancelled = true;
-    this.onCancel?.();
+    this.holder?.onCancel();
   }
 }
 

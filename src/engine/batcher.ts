@@ -14,29 +14,8 @@ import { GatewayError } from '../core/errors.js';
 import type { InferenceReply, InferenceRequest } from '../core/inference.js';
 import type { BatchPolicy, QueuePolicy } from '../core/model.js';
 import type { Claimant, Cores, Rank } from './cores.js';
+import { Entry, type Queue } from './entry.js';
 import type { Turns } from './turns.js';
-
-/** A request in the queue, or in a batch that runs. */
-export interface Entry {
-  readonly request: InferenceRequest;
-  readonly rows: number;
-  /** Requests of one bucket may share a run; undefined = this one runs alone. */
-  readonly bucket: string | undefined;
-  readonly level: number;
-  readonly queuedAt: number;
-  /** When the queue gives up on it; moved to the deadline by timeout action DELAY. */
-  expiresAt: number;
-  isDelayed: boolean;
-  isDone: boolean;
-  readonly resolve: (reply: InferenceReply) => void;
-  readonly reject: (error: GatewayError) => void;
-}
-
-/** Nobody waits for this entry any more; its connection may live on and must not hold it. */
-export function settle(entry: Entry): void {
-  entry.isDone = true;
-  entry.request.cancellation.onCancel = undefined;
-}
 
 export type LaneKind = 'inline' | 'thread';
 
@@ -49,7 +28,7 @@ export interface BatcherOptions {
   readonly now: () => number;
   /** Most rows of `bucket` that may run inline; 0 = none. */
   readonly inlineRowsMax: number;
-  /** Runs a batch and settles every entry of it; never rejects. */
+  /** Runs a batch and answers every entry of it; never rejects. */
   readonly run: (batch: readonly Entry[], lane: LaneKind) => void | Promise<void>;
   /** Waiting this long makes a request more urgent by one level. */
   readonly priorityAgingMs: number;
@@ -76,7 +55,7 @@ export function waitUs(queue: QueueView): number {
 /** A timer fires up to a millisecond late, so a shorter wait looks again every loop turn. */
 const timerGrainUs = 1000;
 
-export class Batcher {
+export class Batcher implements Queue {
   readonly #options: BatcherOptions;
   readonly #claimant: Claimant;
   #waiting: Entry[] = [];
@@ -109,11 +88,13 @@ export class Batcher {
    * @returns its reply; rejects with RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED or the run's error
    */
   infer(request: InferenceRequest, bucket: string | undefined): Promise<InferenceReply> {
-    return new Promise((resolve, reject) => {
-      const refusal = this.#refusalOf(request);
-      if (refusal !== undefined) reject(refusal);
-      else this.#queue(request, bucket, resolve, reject);
-    });
+    const refusal = this.#refusalOf(request);
+    return refusal === undefined ? this.#queue(request, bucket).reply : Promise.reject(refusal);
+  }
+
+  /** @see Queue */
+  leave(entry: Entry): void {
+    this.#abandon(entry, cancelled());
   }
 
   /** Resolves when nothing waits and nothing runs. */
@@ -144,34 +125,18 @@ export class Batcher {
     });
   }
 
-  #queue(
-    request: InferenceRequest,
-    bucket: string | undefined,
-    resolve: Entry['resolve'],
-    reject: Entry['reject'],
-  ): void {
+  #queue(request: InferenceRequest, bucket: string | undefined): Entry {
     const queuedAt = this.#options.now();
     const level = this.#levelOf(request);
     const policy = this.#policyOf(level);
     let timeoutMs = policy.timeoutMs === 0 ? Number.POSITIVE_INFINITY : policy.timeoutMs;
     if (policy.allowTimeoutOverride && request.timeoutMs > 0) timeoutMs = Math.min(timeoutMs, request.timeoutMs);
     const expiresAt = Math.min(queuedAt + timeoutMs, request.deadlineAt);
-    const entry: Entry = {
-      request,
-      rows: request.rows,
-      bucket,
-      level,
-      queuedAt,
-      expiresAt,
-      isDelayed: false,
-      isDone: false,
-      resolve,
-      reject,
-    };
-    request.cancellation.onCancel = () => this.#abandon(entry, cancelled());
+    const entry = new Entry(this, request, bucket, { level, queuedAt, expiresAt });
     this.#waiting.push(entry);
     this.#countOf.set(level, (this.#countOf.get(level) ?? 0) + 1);
     this.#lookSoon();
+    return entry;
   }
 
   #lookSoon(): void {
@@ -336,14 +301,13 @@ export class Batcher {
   /** Answers somebody who will not get a result; takes him out of the queue when he is still in it. */
   #abandon(entry: Entry, error: GatewayError): void {
     if (entry.isDone) return;
-    settle(entry);
     const at = this.#waiting.indexOf(entry);
     if (at >= 0) {
       this.#waiting.splice(at, 1);
       this.#countOf.set(entry.level, this.#countOf.get(entry.level)! - 1);
       this.#tellIdle();
     }
-    entry.reject(error);
+    entry.refuse(error);
   }
 
   #tellIdle(): void {

@@ -4,7 +4,7 @@
  * Must not know queues or lanes.
  */
 import { concat, type Tensor, type TypedArray } from '../core/tensor.js';
-import type { Entry } from './batcher.js';
+import type { Entry } from './entry.js';
 
 /** The inputs of a batch: a lone request's own tensors, or all rows together. */
 export function gather(batch: readonly Entry[]): readonly Tensor[] {

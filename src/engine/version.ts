@@ -24,8 +24,9 @@ import {
   type VersionSpec,
 } from '../core/model.js';
 import { normaliseBooleans, rowsOf, type Tensor } from '../core/tensor.js';
-import { Batcher, type Entry, type LaneKind, settle } from './batcher.js';
+import { Batcher, type LaneKind } from './batcher.js';
 import type { Cores } from './cores.js';
+import type { Entry } from './entry.js';
 import { gather, ownCopy } from './gather.js';
 import { type Lanes, openLanes } from './lanes.js';
 import type { Marks } from './marks.js';
@@ -256,10 +257,9 @@ export class OpenVersion implements Version {
     let from = 0;
     for (const entry of batch) {
       if (!entry.isDone) {
-        settle(entry);
         const timing: Timing = { queueMs: run.startedAt - entry.queuedAt, inputMs, inferMs, outputMs, batchRows: rows };
         const own = batch.length === 1 ? outputs : outputs.map((output) => rowsOf(output, from, entry.rows));
-        entry.resolve({ version: this.id, outputs: asked(own, entry.request.outputs), timing });
+        entry.answer({ version: this.id, outputs: asked(own, entry.request.outputs), timing });
       }
       from += entry.rows;
     }
@@ -278,10 +278,7 @@ export class OpenVersion implements Version {
       for (const entry of batch) if (!entry.isDone) await this.#run([entry], lane);
       return;
     }
-    const entry = batch[0]!;
-    if (entry.isDone) return;
-    settle(entry);
-    entry.reject(GatewayError.from(error));
+    batch[0]!.refuse(GatewayError.from(error));
   }
 
   #observeBatch(

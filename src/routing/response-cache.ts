@@ -104,17 +104,19 @@ export class ResponseCache {
         if (isOver) return;
         isOver = true;
         clearTimeout(timer);
-        cancellation.onCancel = undefined;
+        cancellation.holder = undefined;
         settle();
       };
       if (Number.isFinite(deadlineAt)) {
         const expired = new GatewayError('DEADLINE_EXCEEDED', 'Request timeout expired', { reason: 'deadline' });
         timer = setTimeout(() => end(() => reject(expired)), Math.max(0, deadlineAt - this.#now()));
       }
-      cancellation.onCancel = () =>
-        end(() =>
-          reject(new GatewayError('CANCELLED', 'request was cancelled by its caller', { reason: 'cancelled' })),
-        );
+      cancellation.holder = {
+        onCancel: () =>
+          end(() =>
+            reject(new GatewayError('CANCELLED', 'request was cancelled by its caller', { reason: 'cancelled' })),
+          ),
+      };
       running.then(
         (reply) =>
           end(() => {
