@@ -208,6 +208,7 @@ function specOf(context: TestContext, { name, model, signature, lane, delayUs = 
     instances: 2,
     rank: 'primary',
     isBounded: lane === 'inline',
+    runTimes: [],
     config: {} as VersionSpec['config'],
     labels: {},
     properties: {},

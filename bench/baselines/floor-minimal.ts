@@ -50,6 +50,7 @@ async function specOf(): Promise<VersionSpec> {
     instances: cores,
     rank: 'primary',
     isBounded: true,
+    runTimes: [],
     config,
     labels: {},
     properties: {},

@@ -30,7 +30,7 @@ export const schema = z.object({
   gateway: z.object({
     processes: integer(0, 0, 256, 'Gateway processes; 0 = 2, or a quarter of the cores when that is more.'),
     semi_space_mib: integer(
-      4,
+      16,
       1,
       64,
       'Young memory of a gateway process; less makes shorter pauses, more makes fewer.',
@@ -69,6 +69,14 @@ export const schema = z.object({
   batching,
   admission: z.object({
     timeout_ms: integer(60_000, 1000, 3_600_000, 'Time that the trial of a version may take, in a process of its own.'),
+  }),
+  memory: z.object({
+    model_budget_bytes: bytes(
+      0,
+      0,
+      1024 * GiB,
+      'What open versions may take of each gateway process, by the forecast of their trials and by what processes measure; a version beyond it is refused. 0 = no limit.',
+    ),
   }),
   relay: z.object({
     read: toggle(true, 'Answer index, statistics and settings on the data ports.'),

@@ -8,7 +8,8 @@
  */
 import { invalid } from './errors.js';
 import type { Infer } from './inference.js';
-import { bytesOf, isDataType, shapeText, type TensorSpec } from './tensor.js';
+import { isDataType, shapeText, type TensorSpec } from './tensor.js';
+import type { TensorHead } from './tensor-head.js';
 
 export interface VersionId {
   readonly model: string;
@@ -87,6 +88,12 @@ export interface Semantics {
 }
 
 /** Everything a gateway process needs to open a version. `signature` and `batch.rowsMax` come from admission. */
+/** How long one run of so many rows takes; rows 0 = a model without a batch dimension. */
+export interface RunTime {
+  readonly rows: number;
+  readonly runUs: number;
+}
+
 export interface VersionSpec {
   readonly id: VersionId;
   /** Where model.onnx lies. */
@@ -102,6 +109,8 @@ export interface VersionSpec {
   readonly role?: 'shadow';
   /** The graph has no loop, so a run ends in a time that its shapes foretell. */
   readonly isBounded: boolean;
+  /** What admission measured, ascending by rows; empty = nothing. */
+  readonly runTimes: readonly RunTime[];
   readonly config: ModelConfig;
   /** Class labels by output name, for the classification extension. */
   readonly labels: Readonly<Record<string, readonly string[]>>;
@@ -177,47 +186,6 @@ export function isVersionText(text: string): boolean {
 /** The rule of aliases and labels. */
 export function isLabel(text: string): boolean {
   return labelText.test(text) && !/^[vV]?[0-9]+$/.test(text);
-}
-
-/** A tensor as the wire announced it, before its elements are looked at. */
-export interface TensorHead {
-  readonly name: string;
-  readonly datatype: string;
-  readonly shape: readonly number[];
-}
-
-const maxInt64 = 9223372036854775807n;
-
-/**
- * The number of elements that a shape on the wire stands for, exactly.
- * @param shape non-negative integers; bigint where the wire carried more than 2^53
- * @throws INVALID_ARGUMENT when a dimension, the product or the byte size passes 2^63−1
- */
-export function checkedCount(input: string, shape: readonly (number | bigint)[], datatype: string): number {
-  let quick = 1;
-  for (const dimension of shape) quick *= Number(dimension);
-  if (quick <= 2 ** 49) return quick;
-  let count = 1n;
-  for (const dimension of shape) {
-    if (BigInt(dimension) > maxInt64) {
-      throw invalid(
-        `invalid shape for input '${input}': shape ${shapeText(shape)} contains one or more invalid dimensions`,
-      );
-    }
-    count *= BigInt(dimension);
-  }
-  if (count > maxInt64) {
-    throw invalid(
-      `invalid shape for input '${input}': shape ${shapeText(shape)} causes total element count to exceed maximum size of ${maxInt64}`,
-    );
-  }
-  const size = isDataType(datatype) ? bytesOf(datatype) : 1;
-  if (count * BigInt(size) > maxInt64) {
-    throw invalid(
-      `byte size overflow for input '${input}': element count (${count}) * data type size (${size}) exceeds maximum allowed size (${maxInt64})`,
-    );
-  }
-  return Number(count);
 }
 
 /** What `checkInputs` reads of a version. */
@@ -312,11 +280,4 @@ function checkTensor(version: Expectation, spec: TensorSpec, head: TensorHead): 
       `unexpected shape for input '${head.name}' for model '${model}'. Expected ${shapeText(spec.shape)}, got ${shapeText(head.shape)}.`,
     );
   }
-}
-
-/** The error of a tensor whose bytes are not what its shape asks for. */
-export function byteSizeMismatch(model: string, input: string, expected: number, got: number): Error {
-  return invalid(
-    `input byte size mismatch for input '${input}' for model '${model}'. Expected ${expected}, got ${got}`,
-  );
 }

@@ -5,6 +5,9 @@
  *   runInline ─▶ session on this thread         for runs shorter than the hop to another one
  *   runOnThread ─▶ Piscina ─▶ thread ─▶ session  buffers move there and back, nothing is shared
  *
+ * A version whose full batch is short enough runs all of them inline. Its threads start when something larger comes, if ever:
+ * a thread takes 60 ms of a core to start and 20 MB to keep, which callers of a busy process notice at every swap.
+ *
  * Nothing stops a run: no terminate(), destroy() or abort signal while one is under way, for each of them ends the process
  * with SIGABRT. A run that takes too long is reported once and its lane stays taken; whoever owns the process decides.
  *
@@ -13,13 +16,13 @@
 import { statSync } from 'node:fs';
 import { Piscina } from 'piscina';
 import { GatewayError } from '../core/errors.js';
-import type { SessionPolicy } from '../core/model.js';
+import type { RunTime, SessionPolicy } from '../core/model.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
 import type { Marks } from './marks.js';
 import { startingBehind } from './priority.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
 import type { Hello, RunResult, Task, ThreadSetup } from './thread.js';
-import { estimateUs, measureRuns, type RunTime } from './trial.js';
+import { estimateUs, measureRuns } from './trial.js';
 
 export interface LanesOptions {
   readonly name: string;
@@ -27,6 +30,8 @@ export interface LanesOptions {
   readonly session: SessionPolicy;
   readonly threads: number;
   readonly warmRows: readonly number[];
+  /** What admission measured. */
+  readonly runTimes: readonly RunTime[];
   /** Longest estimated run in microseconds that may happen inline; 0 = never. */
   readonly inlineRunUsMax: number;
   /** Runs of this version end in a time that their shapes foretell, and may keep others waiting that long. */
@@ -43,13 +48,14 @@ export interface LanesOptions {
 export interface Lanes {
   readonly inputs: readonly SessionTensor[];
   readonly outputs: readonly SessionTensor[];
-  readonly runTimes: readonly RunTime[];
   /** Most rows whose run is short enough to happen inline; 0 = none, Infinity never. */
   readonly inlineRowsMax: number;
   runInline(inputs: readonly Tensor[]): Tensor[] | Promise<Tensor[]>;
   /** Inputs' buffers are moved to the thread: they must be the caller's own and are gone afterwards. */
   runOnThread(inputs: readonly Tensor[]): Promise<RunResult>;
-  /** Threads that run something now. */
+  /** Threads that wait for work or do it. */
+  readonly threads: number;
+  /** Those that run something now. */
   readonly busy: number;
   close(): Promise<void>;
 }
@@ -60,7 +66,7 @@ const inlineFileBytesMax = 4 * 1024 * 1024;
 const warmRuns = 30;
 
 /**
- * Starts the threads of a version, each with its session open and warm.
+ * Opens the sessions of a version and warms them: on its threads, and inline where that is short.
  * @throws FAILED_PRECONDITION with the runtime's reason when the model cannot be opened
  */
 export async function openLanes(options: LanesOptions): Promise<Lanes> {
@@ -73,13 +79,18 @@ export async function openLanes(options: LanesOptions): Promise<Lanes> {
 }
 
 async function openMarked(options: LanesOptions): Promise<Lanes> {
+  const isSmall = options.mayRunInline && statSync(options.file).size <= inlineFileBytesMax;
+  const rowsMax = Math.max(1, options.warmRows.at(-1) ?? 1);
+  if (isSmall && rowsWithin(options.runTimes, rowsMax, options) === rowsMax) {
+    const inline = await openInline(options);
+    const { inputs, outputs } = inline;
+    return new PoolLanes({ inline, pool: undefined }, { inputs, outputs, inlineRowsMax: rowsMax }, options);
+  }
   const pool = startPool(options);
-  const hellos = await greet(pool, options);
-  const { inputs, outputs, runTimes } = hellos[0]!;
-  const isInline = options.mayRunInline && statSync(options.file).size <= inlineFileBytesMax;
-  const inlineRowsMax = isInline ? rowsWithin(runTimes, options) : 0;
+  const { inputs, outputs, runTimes } = (await greet(pool, options))[0]!;
+  const inlineRowsMax = isSmall ? rowsWithin(runTimes, rowsMax, options) : 0;
   const inline = inlineRowsMax > 0 ? await openInline(options) : undefined;
-  return new PoolLanes(pool, inline, { inputs, outputs, runTimes, inlineRowsMax }, options);
+  return new PoolLanes({ inline, pool }, { inputs, outputs, inlineRowsMax }, options);
 }
 
 function startPool(options: LanesOptions): Piscina {
@@ -115,12 +126,10 @@ async function greet(pool: Piscina, options: LanesOptions): Promise<Hello[]> {
   throw new GatewayError('FAILED_PRECONDITION', failed.error!);
 }
 
-/** The most rows whose estimated run stays within the inline limit. */
-function rowsWithin(times: readonly RunTime[], { inlineRunUsMax, warmRows }: LanesOptions): number {
-  if (estimateUs(times, 1) > inlineRunUsMax) return 0;
-  let rows = 1;
-  const most = Math.max(1, warmRows.at(-1) ?? 1);
-  while (rows < most && estimateUs(times, rows + 1) <= inlineRunUsMax) rows++;
+/** The most rows, of `rowsMax`, whose estimated run stays within the inline limit. */
+function rowsWithin(times: readonly RunTime[], rowsMax: number, { inlineRunUsMax }: LanesOptions): number {
+  let rows = 0;
+  while (rows < rowsMax && estimateUs(times, rows + 1) <= inlineRunUsMax) rows++;
   return rows;
 }
 
@@ -135,9 +144,8 @@ async function openInline(options: LanesOptions): Promise<Session> {
 class PoolLanes implements Lanes {
   readonly inputs: readonly SessionTensor[];
   readonly outputs: readonly SessionTensor[];
-  readonly runTimes: readonly RunTime[];
   readonly inlineRowsMax: number;
-  readonly #pool: Piscina;
+  #pool: Piscina | undefined;
   readonly #inline: Session | undefined;
   readonly #options: LanesOptions;
   /** When each run on a thread began. */
@@ -145,9 +153,8 @@ class PoolLanes implements Lanes {
   readonly #watch: NodeJS.Timeout;
 
   constructor(
-    pool: Piscina,
-    inline: Session | undefined,
-    found: Pick<Lanes, 'inputs' | 'outputs' | 'runTimes' | 'inlineRowsMax'>,
+    { inline, pool }: { readonly inline: Session | undefined; readonly pool: Piscina | undefined },
+    found: Pick<Lanes, 'inputs' | 'outputs' | 'inlineRowsMax'>,
     options: LanesOptions,
   ) {
     this.#pool = pool;
@@ -155,9 +162,12 @@ class PoolLanes implements Lanes {
     this.#options = options;
     this.inputs = found.inputs;
     this.outputs = found.outputs;
-    this.runTimes = found.runTimes;
     this.inlineRowsMax = found.inlineRowsMax;
     this.#watch = setInterval(() => this.#look(), Math.min(1000, options.hardRunTimeoutMs / 4)).unref();
+  }
+
+  get threads(): number {
+    return this.#pool?.threads.length ?? 0;
   }
 
   get busy(): number {
@@ -178,6 +188,7 @@ class PoolLanes implements Lanes {
     const task: Task = { kind: 'run', inputs };
     const slot = this.#options.marks.begin(this.#options.name);
     try {
+      this.#pool ??= startPool(this.#options);
       return await this.#pool.run(task, { transferList });
     } catch (error) {
       // An error of the thread arrives as a copy without its class.
@@ -205,8 +216,11 @@ class PoolLanes implements Lanes {
   async close(): Promise<void> {
     clearInterval(this.#watch);
     const task: Task = { kind: 'release' };
-    await Promise.all(Array.from({ length: this.#options.threads }, () => this.#pool.run(task)));
-    await this.#pool.close();
+    const pool = this.#pool;
+    if (pool !== undefined) {
+      await Promise.all(Array.from({ length: this.#options.threads }, () => pool.run(task)));
+      await pool.close();
+    }
     this.#inline?.release();
   }
 }

@@ -10,13 +10,13 @@
  * Must not know anything else.
  */
 import type { AdmissionCode, GoldenRecord, GoldenSample } from '../core/admission.js';
-import type { SessionPolicy, Signature } from '../core/model.js';
+import type { RunTime, SessionPolicy, Signature } from '../core/model.js';
 import { shapeText, type TensorSpec } from '../core/tensor.js';
 import { Complaint, complaintOf } from './complaint.js';
 import { fingerprintOf } from './fingerprint.js';
 import { checkRecord, replayAlone, whyNotInBatch } from './replay.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
-import { measureRuns, type RunTime, whyNotBatched } from './trial.js';
+import { measureRuns, whyNotBatched } from './trial.js';
 
 export interface Candidate {
   readonly file: string;

@@ -11,11 +11,11 @@
  */
 import { workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import type { SessionPolicy } from '../core/model.js';
+import type { RunTime, SessionPolicy } from '../core/model.js';
 import type { Tensor, TypedArray } from '../core/tensor.js';
 import { comeForward, runOnlyWhenIdle, standBack } from './priority.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
-import { measureRuns, type RunTime } from './trial.js';
+import { measureRuns } from './trial.js';
 
 export interface ThreadSetup {
   readonly file: string;

@@ -6,15 +6,10 @@
  * Must not know threads, processes or what the times are used for.
  */
 import { disagreementOf } from '../core/agreement.js';
+import type { RunTime } from '../core/model.js';
 import { allocate, concat, countOf, type DataType, rowsOf, type Tensor } from '../core/tensor.js';
 import { complaintOf } from './complaint.js';
 import type { Session } from './session.js';
-
-/** How long one run of so many rows takes; rows 0 = a model without a batch dimension. */
-export interface RunTime {
-  readonly rows: number;
-  readonly runUs: number;
-}
 
 /** Dimensions that vary and are not the batch get the first of these with which the model runs. */
 const guesses = [1, 8, 32, 224] as const;

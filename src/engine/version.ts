@@ -60,6 +60,7 @@ export async function openVersion(spec: VersionSpec, options: EngineOptions): Pr
     session: spec.session,
     threads: spec.instances,
     warmRows: warmRowsOf(spec.batch),
+    runTimes: spec.runTimes,
     inlineRunUsMax: options.inlineRunUsMax,
     mayRunInline: spec.isBounded && spec.rank === 'primary' && hasFixedRows(spec.signature, spec.batch),
     hardRunTimeoutMs: options.hardRunTimeoutMs,
@@ -117,7 +118,6 @@ export class OpenVersion implements Version {
   readonly semantics: Semantics | undefined;
   readonly artifact: ArtifactId | undefined;
   readonly infer: (request: InferenceRequest) => Promise<InferenceReply>;
-  readonly threads: number;
   /** Axes that vary besides the batch, by input; none = all requests are of one shape. */
   readonly #hasFreeAxes: boolean;
   readonly #lanes: Lanes;
@@ -141,7 +141,6 @@ export class OpenVersion implements Version {
     this.features = spec.features ?? [];
     this.semantics = spec.semantics;
     this.artifact = spec.artifact;
-    this.threads = spec.instances;
     this.#lanes = lanes;
     this.#isStuck = isStuck;
     this.#options = options;
@@ -168,6 +167,11 @@ export class OpenVersion implements Version {
 
   get inFlight(): number {
     return this.#batcher.inFlight;
+  }
+
+  /** Threads that wait for work or do it. */
+  get threads(): number {
+    return this.#lanes.threads;
   }
 
   /** Threads that run something now. */
