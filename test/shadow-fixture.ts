@@ -80,6 +80,7 @@ export class Stage {
   now = 0;
   loopLagMs = 0;
   #due: (() => void)[] = [];
+  #moment: (() => void)[] = [];
 
   constructor(plans: readonly ShadowPlan[] = [shadowPlan()], heldBytesMax?: number) {
     for (const version of ['2', '3']) {
@@ -103,13 +104,23 @@ export class Stage {
       now: () => this.now,
       loopLagMs: () => this.loopLagMs,
       later: (work) => this.#due.push(work),
+      inAMoment: (work) => this.#moment.push(work),
       ...(heldBytesMax === undefined ? {} : { heldBytesMax }),
     });
     this.shadows.publish(plans);
   }
 
-  /** Takes turns of the loop until nothing is due any more. */
+  /** Takes turns of the loop until nothing is due any more, moments included. */
   async turns(): Promise<void> {
+    do {
+      await this.turnsAtOnce();
+      for (const work of this.#moment.splice(0)) work();
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (this.#due.length > 0 || this.#moment.length > 0);
+  }
+
+  /** Takes turns of the loop, but no moment passes. */
+  async turnsAtOnce(): Promise<void> {
     do {
       for (const work of this.#due.splice(0)) work();
       await new Promise((resolve) => setImmediate(resolve));

@@ -38,6 +38,26 @@ test('a copy starts after the reply, in a later turn, and both answers are compa
   assert.equal(stage.gauge('sluice_shadow_held_bytes'), 0);
 });
 
+test('copies gather for a moment, or until there are as many as may run', async () => {
+  const stage = new Stage([shadowPlan({ inFlightMax: 3 })]);
+  stage.send('r1');
+  stage.send('r2');
+  await stage.turnsAtOnce();
+  assert.equal(stage.pending.length, 0);
+  await stage.turns();
+  assert.equal(stage.pending.length, 2);
+  stage.send('r3');
+  await stage.turnsAtOnce();
+  assert.equal(stage.pending.length, 3, 'nothing is gained by waiting');
+  stage.send('r4');
+  for (const pending of stage.pending) pending.answer([scores(0.9, 0.1)]);
+  await stage.turns();
+  stage.pending[3]!.answer([scores(0.9, 0.1)]);
+  await stage.turns();
+  assert.deepEqual(stage.outcomes, { ok: 4 });
+  assert.equal(stage.gauge('sluice_shadow_held_bytes'), 0);
+});
+
 test('a parallel copy starts with the primary and is compared whichever answers first', async () => {
   for (const isShadowFirst of [true, false]) {
     const stage = new Stage([shadowPlan({ when: 'parallel' })]);

@@ -1,8 +1,11 @@
 /**
  * One shadow: the copies of requests that it was given, from the moment it agrees to one until both answers are compared.
  *
- *   reasonAgainst? ─▶ open ─▶ held ─ primary done ─▶ waiting ─▶ running ─▶ answered ─▶ compared, counted, forgotten
- *                       └──────── when: parallel ───────▲
+ *   reasonAgainst? ─▶ open ─▶ held ─ primary done ─▶ waiting ─ together ─▶ running ─▶ answered ─▶ compared, counted, forgotten
+ *                       └──────── when: parallel ────────────────────▲
+ *
+ * Copies are started together, a moment later or when there are as many as may run: a hop to a thread and back costs callers
+ * as much for one as for ten, and nobody waits for a shadow.
  *
  * Nobody waits for it, so everything happens `later`, never in the call that brings a copy, and everything has a limit: what
  * finds no room is counted by its reason and forgotten. A target that hangs costs its copies in flight and in the queue, and
@@ -28,6 +31,8 @@ export interface ShadowClock {
   readonly loopLagMs: () => number;
   /** Runs the work in a later turn of the loop, after what is being answered now. */
   readonly later: (work: () => void) => void;
+  /** The same after some ten milliseconds, while more comes together. */
+  readonly inAMoment: (work: () => void) => void;
   /** Is told of every copy that ran. Must not throw, and keeps nothing of it. */
   readonly onAnswer?: ((answer: ShadowAnswer) => void) | undefined;
 }
@@ -56,6 +61,8 @@ export class Shadow {
   /** Both answers are there. */
   #answered: Copy[] = [];
   #isDue = false;
+  #isStartDue = false;
+  #isGathering = false;
   #isClosed = false;
 
   constructor(options: ShadowOptions) {
@@ -132,7 +139,22 @@ export class Shadow {
     if (this.#isFull()) return this.#forget(copy, 'queue_full');
     copy.state = 'waiting';
     this.#waiting.push(copy);
-    this.#soon();
+    this.#startSoon();
+  }
+
+  /** In the next turn when they are as many as may run, or meant to run beside the primary; otherwise when some have gathered. */
+  #startSoon(): void {
+    const { inFlightMax, when } = this.plan;
+    if (when === 'parallel' || this.#running.size + this.#waiting.length >= inFlightMax) {
+      this.#isStartDue = true;
+      this.#soon();
+    } else if (!this.#isGathering) {
+      this.#isGathering = true;
+      this.#options.inAMoment(() => {
+        this.#isGathering = false;
+        this.#startAll();
+      });
+    }
   }
 
   #soon(): void {
@@ -144,7 +166,7 @@ export class Shadow {
     });
   }
 
-  /** One turn: compares what is answered, as far as its time goes, then starts what waits. */
+  /** One turn: compares what is answered, as far as its time goes, then starts what is due. */
   #work(): void {
     let elements = 0;
     while (this.#answered.length > 0 && elements < elementsPerTurn) {
@@ -153,8 +175,13 @@ export class Shadow {
       for (const { data } of copy.original.outputs) elements += data.length;
       this.#conclude(copy);
     }
-    while (this.#waiting.length > 0 && this.#running.size < this.plan.inFlightMax) this.#start(this.#waiting.shift()!);
+    if (this.#isStartDue) this.#startAll();
     if (this.#answered.length > 0) this.#soon();
+  }
+
+  #startAll(): void {
+    this.#isStartDue = false;
+    while (this.#waiting.length > 0 && this.#running.size < this.plan.inFlightMax) this.#start(this.#waiting.shift()!);
   }
 
   #start(copy: Copy): void {
@@ -238,7 +265,7 @@ export class Shadow {
     this.#running.delete(copy);
     this.#tally.count(outcome);
     copy.original.release();
-    if (this.#waiting.length > 0) this.#soon();
+    if (this.#waiting.length > 0) this.#startSoon();
   }
 
   /** Gives up everything that is not compared yet; the counts stay. */

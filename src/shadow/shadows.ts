@@ -77,8 +77,8 @@ export class Shadows {
   }
 
   #make(plan: ShadowPlan): Shadow {
-    const { now, loopLagMs, later, onAnswer, target } = this.#options;
-    return new Shadow({ plan, now, loopLagMs, later, onAnswer, target: () => target(plan.version) });
+    const { now, loopLagMs, later, inAMoment, onAnswer, target } = this.#options;
+    return new Shadow({ plan, now, loopLagMs, later, inAMoment, onAnswer, target: () => target(plan.version) });
   }
 
   #all(): Shadow[] {
