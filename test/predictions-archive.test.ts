@@ -382,9 +382,99 @@ test('a file that is no segment is set aside, and the others are converted', asy
   const directory = folder(context);
   await written(directory, numbered(2));
   writeFileSync(join(directory, 'segments/g1-0-000001.seg'), 'not a segment at all, but long enough to be read');
-  const archive = archiveOf(context, directory);
+  const told: string[] = [];
+  const archive = archiveOf(context, directory, {
+    onFailed: (path, { message }) => told.push(`${basename(path)}: ${message}`),
+  });
   await archive.convert();
   assert.equal(archive.stats().bad, 1);
+  assert.deepEqual(told, ['g1-0-000001.seg: set aside as .bad: it does not begin like a segment']);
   assert.deepEqual(readdirSync(join(directory, 'segments')), ['g1-0-000001.seg.bad']);
   assert.deepEqual((await archive.query({ sql: 'select count(*) from predictions' })).rows, [[2]]);
+});
+
+test('a closed segment that is damaged gives the rows before the damage, is set aside and told of', async (context) => {
+  const directory = folder(context);
+  await written(directory, numbered(20));
+  const path = join(directory, 'segments', 'g1-1-000001.seg');
+  const bytes = readFileSync(path);
+  const at = bytes.indexOf('r-12');
+  bytes[at] = 'R'.charCodeAt(0);
+  writeFileSync(path, bytes);
+  const told: string[] = [];
+  const archive = archiveOf(context, directory, {
+    onFailed: (file, { message }) => told.push(`${basename(file)}: ${message}`),
+  });
+  await archive.convert();
+  await archive.convert();
+  assert.equal(told.length, 1);
+  assert.match(told[0]!, /^g1-1-000001.seg: set aside as .bad: \d+ bytes are no records, those before them are kept$/);
+  assert.equal(archive.stats().bad, 1);
+  assert.deepEqual(readFileSync(`${path}.bad`), bytes);
+  assert.deepEqual((await archive.query({ sql: 'select count(*), max(seq) from predictions' })).rows, [[12, 12]]);
+  // Nobody takes what is missing for served.
+  assert.deepEqual(readdirSync(join(directory, 'segments')), ['g1-1-000001.seg.bad']);
+});
+
+test('whatever the clock says a row keeps its time, and no other row suffers', async (context) => {
+  const directory = folder(context);
+  const times = [startUs, startUs - 2 * hourUs, 0, -hourUs, startUs + 400 * 24 * hourUs, startUs + 1];
+  await written(
+    directory,
+    times.map((tsUs, i) => ({ requestId: `r-${i}`, tsUs, latencyUs: i % 2 === 0 ? -5 : 2 ** 40 })),
+  );
+  const archive = archiveOf(context, directory);
+  await archive.convert();
+  const sql = 'select epoch_us(ts), latency_us from predictions order by seq';
+  const expected = times.map((tsUs, i) => [tsUs, i % 2 === 0 ? 0 : 2 ** 31 - 1]);
+  assert.deepEqual((await archive.query({ sql })).rows, expected);
+  assert.equal(archive.stats().failed, 0);
+});
+
+const strange = [NaN, Infinity, -Infinity, -0, 1e-45];
+
+/** Of one input, as many features and a row for each request, with values that are not finite among the first. */
+function wide(width: number, requests: number) {
+  const features = Array.from({ length: width }, (_, index) => ({
+    ...{ name: `feature ${index}`, input: 'x', index },
+    type: 'DOUBLE' as const,
+  }));
+  const inputs = [
+    floats(
+      'x',
+      [1, width],
+      Array.from({ length: width }, (_, i) => strange[i] ?? i),
+    ),
+  ];
+  return { features, events: Array.from({ length: requests }, (_, i) => ({ requestId: `r-${i}`, inputs })) };
+}
+
+test('1,000 features are 1,000 columns, with values that are not finite among them', async (context) => {
+  const directory = folder(context);
+  const { features, events } = wide(1000, 50);
+  await written(directory, events, { features, sample: 1 });
+  const archive = archiveOf(context, directory);
+  await archive.convert();
+  assert.deepEqual([archive.stats().rows, archive.stats().failed], [50, 0]);
+  const shown = ['f_feature_0', 'f_feature_1', 'f_feature_2', 'f_feature_3', 'f_feature_999'];
+  const sql = `select count(*), ${shown.map((name) => `max(${name}::varchar)`).join(', ')} from predictions`;
+  assert.deepEqual((await archive.query({ sql })).rows, [[50, 'nan', 'inf', '-inf', '-0.0', '999.0']]);
+  const [row] = await archive.explain('r-3');
+  assert.equal(Object.keys(row!).filter((name) => name.startsWith('f_')).length, 1000);
+});
+
+test('10,000 features are no columns but JSON, whole and in their order', async (context) => {
+  const directory = folder(context);
+  const { features, events } = wide(10_000, 50);
+  await written(directory, events, { features, sample: 1 });
+  const archive = archiveOf(context, directory, { queryBytesMax: 2 ** 24 });
+  await archive.convert();
+  assert.deepEqual([archive.stats().rows, archive.stats().failed], [50, 0]);
+  const { columns, rows } = await archive.query({ sql: "select * from predictions where request_id = 'r-7'" });
+  assert.deepEqual(
+    columns.filter(({ name }) => name.startsWith('f_')),
+    [],
+  );
+  const { x } = JSON.parse(String(rows[0]![columns.findIndex(({ name }) => name === 'input_json')]));
+  assert.deepEqual([x.length, x.slice(0, 3), x[9999]], [10_000, ['NaN', 'Infinity', '-Infinity'], 9999]);
 });

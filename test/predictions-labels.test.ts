@@ -1,7 +1,7 @@
 /** Labels beside the rows of the prediction log: as finished files, and in questions. */
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { framed } from '../src/labels/frames.js';
 import { type LabelRecord, labelPayload, type Told } from '../src/labels/label-record.js';
@@ -158,6 +158,31 @@ test('a file that grows is made anew where it grew, also after a restart, and no
   bench.open();
   assert.deepEqual(await bench.ask(count), [[9, 9]]);
   assert.equal(bench.files().length, 2);
+});
+
+test('a damaged manifest costs the work and no label, and is told of', async (context) => {
+  const bench = new Bench(context);
+  bench.write([{ id: 'a' }, { id: 'b' }]);
+  const count = 'SELECT count(*), count(DISTINCT request_id) FROM labels';
+  assert.deepEqual(await bench.ask(count), [[2, 2]]);
+  const manifest = join(bench.directory, 'archive/labels/_manifest.jsonl');
+  const whole = readFileSync(manifest, 'utf8');
+  const damaged = {
+    'no line\n': /JSON/,
+    'null\n': /names no file/,
+    [whole.replace('"from":0', '"from":"x"')]: /place/,
+  };
+  for (const [text, reason] of Object.entries(damaged)) {
+    bench.archive.close();
+    writeFileSync(manifest, text);
+    const told: string[] = [];
+    bench.open({ onFailed: (file, { message }) => told.push(`${basename(file)}: ${message}`) });
+    assert.deepEqual(await bench.ask(count), [[2, 2]]);
+    assert.equal(told.length, 1);
+    assert.match(told[0]!, /^_manifest.jsonl: /);
+    assert.match(told[0]!, reason);
+    assert.equal(readFileSync(manifest, 'utf8').split('\n').length, 2);
+  }
 });
 
 test('a file that has grown a little is made anew when its time has come, or somebody asks', async (context) => {

@@ -51,6 +51,7 @@ export function runOf(root: string, sink: Sink | Sink['deliver'], graceMs = 10_0
       return () => {};
     },
     epochMs: () => startUs / 1000 + 60_000,
+    onCursorDamaged: ({ message }) => told.push(`cursor: ${message}`),
     onFailing: ({ message }) => told.push(message),
     onRecovered: () => told.push('recovered'),
   });

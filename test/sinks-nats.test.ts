@@ -1,6 +1,7 @@
 /** Rows of the log in a stream of a real NATS server that is there, is not, is full, hangs and comes back. */
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -8,6 +9,7 @@ import { sinks } from '../src/config/sinks.js';
 import { sinkOf } from '../src/control/network-sinks.js';
 import type { Archive } from '../src/predictions/archive.js';
 import { folder } from './predictions-events.js';
+import { skipWithout } from './servers/debian.js';
 import { natsSkip, startNats, streamOf } from './servers/nats.js';
 import { heldBytes, loggedRows, type Rest, runOf } from './sinks-fixture.js';
 
@@ -21,11 +23,23 @@ function sinkTo(url: string, archive: Archive, more: object = {}) {
   return sinkOf(config!, {
     instance: 'here',
     archive,
-    environment: { BUS_TOKEN: 'right', OTHER_TOKEN: 'wrong' },
+    environment: { BUS_TOKEN: 'right', OTHER_TOKEN: 'wrong', BUS_USER: 'gateway' },
     now: () => performance.now(),
     epochMs: Date.now,
     random: () => 0.5,
   });
+}
+
+const openssl = '/usr/bin/openssl';
+const opensslSkip = skipWithout([openssl], 'openssl');
+
+/** One that signs itself. */
+function certificateFor(name: string, directory: string) {
+  const [certificate, key] = [join(directory, 'certificate.pem'), join(directory, 'key.pem')];
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${name}`];
+  const place = ['-addext', `subjectAltName=DNS:${name}`, '-keyout', key, '-out', certificate];
+  execFileSync(openssl, ['req', '-x509', ...made, ...place], { stdio: 'ignore' });
+  return { certificate, key };
 }
 
 /** Rests are over at once until nothing fails any more. */
@@ -194,14 +208,96 @@ describe('a stream of NATS', { skip: natsSkip }, () => {
 
   test('the token of the configuration is shown, and a wrong one keeps rows waiting', async (context) => {
     const { archive, root } = await loggedRows(context, folder(context), { requests: 3 });
-    const nats = await startNats(context, 'right');
-    const stream = await streamOf(nats, subject, {}, 'right');
+    const nats = await startNats(context, ['--auth', 'right']);
+    const stream = await streamOf(nats, subject, {}, { token: 'right' });
     const wrong = runOf(root, sinkTo(nats.url, archive, { auth: { token_env: 'OTHER_TOKEN' } }));
     await wrong.run.wake();
     assert.match(wrong.told[0]!, /authorization violation/i);
     assert.doesNotMatch(wrong.told[0]!, /wrong|right/);
     await wrong.run.close();
     const right = runOf(root, sinkTo(nats.url, archive, { auth: { token_env: 'BUS_TOKEN' } }));
+    await right.run.wake();
+    await right.run.close();
+    assert.equal((await stream.messages()).length, 3);
+  });
+
+  test('user and password of the configuration are shown, and a wrong one keeps rows waiting', async (context) => {
+    const { archive, root } = await loggedRows(context, folder(context), { requests: 3 });
+    const nats = await startNats(context, ['--user', 'gateway', '--pass', 'right']);
+    const stream = await streamOf(nats, subject, {}, { user: 'gateway', pass: 'right' });
+    const wrong = runOf(
+      root,
+      sinkTo(nats.url, archive, { auth: { user_env: 'BUS_USER', password_env: 'OTHER_TOKEN' } }),
+    );
+    await wrong.run.wake();
+    assert.match(wrong.told[0]!, /authorization violation/i);
+    assert.doesNotMatch(wrong.told[0]!, /wrong|right|gateway/);
+    await wrong.run.close();
+    const right = runOf(root, sinkTo(nats.url, archive, { auth: { user_env: 'BUS_USER', password_env: 'BUS_TOKEN' } }));
+    await right.run.wake();
+    await right.run.close();
+    assert.equal((await stream.messages()).length, 3);
+  });
+
+  test('over TLS rows go to a server whose certificate is for its name, and to no other', {
+    skip: opensslSkip,
+  }, async (context) => {
+    const directory = folder(context);
+    const { archive, root } = await loggedRows(context, directory, { requests: 3 });
+    const ours = certificateFor('localhost', directory);
+    const nats = await startNats(context, ['--tls', '--tlscert', ours.certificate, '--tlskey', ours.key]);
+    const ca = readFileSync(ours.certificate, 'utf8');
+    const stream = await streamOf(nats, subject, {}, { tls: { ca } });
+    const url = `tls://localhost:${nats.port}`;
+    const stranger = certificateFor('localhost', folder(context));
+    // Trusted by nobody, by whoever trusts somebody else, and plain where TLS is asked for.
+    const refused = [
+      sinkTo(url, archive),
+      sinkTo(url, archive, { ca_file: stranger.certificate }),
+      sinkTo(nats.url, archive),
+    ];
+    for (const [i, sink] of refused.entries()) {
+      const { run, told } = runOf(root, sink);
+      await run.wake();
+      assert.deepEqual([run.stats().sent, run.stats().isFailing], [0, true], String(i));
+      assert.match(told[0]!, /certificate|self.signed|tls|secure/i);
+      await run.close();
+    }
+    const trusted = runOf(root, sinkTo(url, archive, { ca_file: ours.certificate }));
+    await trusted.run.wake();
+    await trusted.run.close();
+    assert.deepEqual(trusted.told, []);
+    assert.equal((await stream.messages()).length, 3);
+  });
+
+  test('a certificate for another name is refused although its authority is trusted', {
+    skip: opensslSkip,
+  }, async (context) => {
+    const directory = folder(context);
+    const { archive, root } = await loggedRows(context, directory, { requests: 3 });
+    const other = certificateFor('elsewhere.example.com', directory);
+    const nats = await startNats(context, ['--tls', '--tlscert', other.certificate, '--tlskey', other.key]);
+    const { run, told } = runOf(root, sinkTo(`tls://localhost:${nats.port}`, archive, { ca_file: other.certificate }));
+    await run.wake();
+    assert.deepEqual([run.stats().sent, run.stats().isFailing], [0, true]);
+    assert.match(told[0]!, /altnames|does not match/i);
+    await run.close();
+  });
+
+  test('over TLS the token is shown as without', { skip: opensslSkip }, async (context) => {
+    const directory = folder(context);
+    const { archive, root } = await loggedRows(context, directory, { requests: 3 });
+    const { certificate, key } = certificateFor('localhost', directory);
+    const nats = await startNats(context, ['--tls', '--tlscert', certificate, '--tlskey', key, '--auth', 'right']);
+    const tls = { ca: readFileSync(certificate, 'utf8') };
+    const stream = await streamOf(nats, subject, {}, { tls, token: 'right' });
+    const to = (variable: string) =>
+      sinkTo(`tls://localhost:${nats.port}`, archive, { ca_file: certificate, auth: { token_env: variable } });
+    const wrong = runOf(root, to('OTHER_TOKEN'));
+    await wrong.run.wake();
+    assert.match(wrong.told[0]!, /authorization violation/i);
+    await wrong.run.close();
+    const right = runOf(root, to('BUS_TOKEN'));
     await right.run.wake();
     await right.run.close();
     assert.equal((await stream.messages()).length, 3);

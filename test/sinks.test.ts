@@ -104,18 +104,24 @@ test('a line that a crash cut off hides no file behind it, and one without an en
   assert.deepEqual(got, ['1', '2', '3']);
 });
 
-test('with a cursor that cannot be read everything is sent again', async (context) => {
+test('with a cursor that cannot be read everything is sent again, and it is said why', async (context) => {
   const root = folder(context);
   finish(root, 'a', '1');
   await runOf(root, whole).run.wake();
   const path = join(root, 'cursors', 'test.json');
   assert.equal(JSON.parse(readFileSync(path, 'utf8')).a.rows, 0);
-  for (const text of ['', '{"a":', '{"a":{"offset":"x","rows":0}}']) {
+  const damaged = { '': /JSON/, '{"a":': /JSON/, '{"a":{"offset":"x","rows":0}}': /1 models have no position/ };
+  for (const [text, reason] of Object.entries(damaged)) {
     writeFileSync(path, text);
-    const { run } = runOf(root, whole);
+    const { run, told } = runOf(root, whole);
     await run.wake();
     assert.equal(run.stats().sent, 3, text);
+    assert.match(told.join(), reason, text);
   }
+  rmSync(path);
+  const { run, told } = runOf(root, whole);
+  await run.wake();
+  assert.deepEqual([run.stats().sent, told], [3, []]);
 });
 
 test('a run that is closed gives up what hangs, and is asked nothing more', async (context) => {

@@ -94,7 +94,7 @@ export class Predictions {
   /** Only inputs that are kept or looked at are held over the run. */
   #holdsInputs(subject: Subject): boolean {
     const { config, drift } = this.#options;
-    return config.sample > 0 || (drift.enabled && subject.record.features.length > 0);
+    return config.sample > 0 || (drift.enabled && subject.hasFeatures);
   }
 
   /** @returns undefined for a version whose rules cannot be kept: nothing of it may be written, and no request may fail */

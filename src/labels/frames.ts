@@ -11,12 +11,19 @@ export const frameHeadBytes = 8;
 /** A batch of 10,000 items with short labels. */
 export const payloadBytesMax = 1024 * 1024;
 
+/** Fills in the head of a record whose payload lies where it belongs. */
+export function sealFrame(into: Buffer, at: number, end: number): void {
+  const length = end - at - frameHeadBytes;
+  into.writeUInt32LE(length, at);
+  into.writeUInt32LE(crc32(new Uint8Array(into.buffer, into.byteOffset + at + frameHeadBytes, length)), at + 4);
+}
+
 /** @returns where the record ends */
-export function putFrame(into: Buffer, at: number, payload: Uint8Array): number {
-  into.writeUInt32LE(payload.length, at);
-  into.writeUInt32LE(crc32(payload), at + 4);
+function putFrame(into: Buffer, at: number, payload: Uint8Array): number {
+  const end = at + frameHeadBytes + payload.length;
   into.set(payload, at + frameHeadBytes);
-  return at + frameHeadBytes + payload.length;
+  sealFrame(into, at, end);
+  return end;
 }
 
 export function framed(payloads: readonly Uint8Array[]): Buffer {

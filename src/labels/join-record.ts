@@ -58,33 +58,57 @@ export function originOf(payload: Buffer): Origin {
   return JSON.parse(payload.toString('utf8', 1)) as Origin;
 }
 
-/** @param originAt where its origin begins in the file */
-export function rowPayload({ requestId, tsUs, unit, items }: JoinRow, originAt: number): Buffer {
-  const id = Buffer.from(requestId);
-  const count = Math.min(items.length, itemsMax);
-  const texts = items.slice(0, count).map(({ predicted }) => (predicted === undefined ? undefined : cut(predicted)));
-  const textBytes = texts.reduce((sum, text) => sum + 2 + (text?.length ?? 0), 0);
-  const bytes = Buffer.alloc(place.id + id.length + 8 * count + textBytes);
-  bytes[place.kind] = kinds.prediction;
-  bytes[place.hasUnit] = unit === undefined ? 0 : 1;
-  bytes.writeUInt16LE(count, place.items);
-  bytes.writeUInt32LE(originAt, place.origin);
-  bytes.writeDoubleLE(tsUs, place.ts);
-  bytes.writeUInt32LE(unit ?? 0, place.unit);
-  bytes.writeUInt16LE(id.length, place.idLength);
-  let at = place.id + id.copy(bytes, place.id);
-  for (let item = 0; item < count; item++) {
-    at = bytes.writeDoubleLE(items[item]!.score ?? NaN, at);
-    const text = texts[item];
-    at = bytes.writeUInt16LE(text === undefined ? noText : text.length, at);
-    if (text !== undefined) at += text.copy(bytes, at);
-  }
-  return bytes;
+/** Bytes that a row cannot exceed. */
+export function rowBytesMax({ requestId, items }: JoinRow): number {
+  // The last text may be longer before it is cut.
+  return place.id + 3 * (requestId.length + textBytesMax) + Math.min(items.length, itemsMax) * (10 + textBytesMax);
 }
 
-function cut(text: string): Buffer {
-  const bytes = Buffer.from(text);
-  return bytes.length > textBytesMax ? bytes.subarray(0, textBytesMax) : bytes;
+/**
+ * Writes the payload of a row, for which `rowBytesMax` bytes are free there: one for each request, so nothing is allocated.
+ * @param originAt where its origin begins in the file @returns where it ends
+ */
+export function putRow(bytes: Buffer, start: number, row: JoinRow, originAt: number): number {
+  const { requestId, tsUs, unit, items } = row;
+  const count = Math.min(items.length, itemsMax);
+  bytes[start + place.kind] = kinds.prediction;
+  bytes[start + place.hasUnit] = unit === undefined ? 0 : 1;
+  bytes.writeUInt16LE(count, start + place.items);
+  bytes.writeUInt32LE(originAt, start + place.origin);
+  bytes.writeDoubleLE(tsUs, start + place.ts);
+  bytes.writeUInt32LE(unit ?? 0, start + place.unit);
+  let at = putText(bytes, start + place.id, requestId);
+  bytes.writeUInt16LE(at - start - place.id, start + place.idLength);
+  for (let item = 0; item < count; item++) {
+    const { predicted, score } = items[item]!;
+    at = bytes.writeDoubleLE(score ?? NaN, at) + 2;
+    const textAt = at;
+    if (predicted !== undefined) at = Math.min(putText(bytes, at, cut(predicted)), textAt + textBytesMax);
+    bytes.writeUInt16LE(predicted === undefined ? noText : at - textAt, textAt - 2);
+  }
+  return at;
+}
+
+/** A call into the runtime costs as much as so many characters here. */
+const shortCharsMax = 64;
+const asciiMax = 0x7f;
+
+/** @returns where it ends */
+function putText(bytes: Buffer, at: number, text: string): number {
+  const { length } = text;
+  if (length > shortCharsMax) return at + bytes.write(text, at, 'utf8');
+  let all = 0;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    all |= code;
+    bytes[at + i] = code;
+  }
+  return all > asciiMax ? at + bytes.write(text, at, 'utf8') : at + length;
+}
+
+/** No longer than that its bytes are cut anyway. */
+function cut(text: string): string {
+  return text.length > textBytesMax ? text.slice(0, textBytesMax) : text;
 }
 
 export function requestIdOf(payload: Buffer): string {

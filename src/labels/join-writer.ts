@@ -11,8 +11,8 @@
 import { closeSync, mkdirSync, openSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { dayOf } from './days.js';
-import { frameHeadBytes, payloadBytesMax, putFrame } from './frames.js';
-import { type JoinRow, type Origin, originPayload, rowPayload } from './join-record.js';
+import { frameHeadBytes, payloadBytesMax, sealFrame } from './frames.js';
+import { type JoinRow, type Origin, originPayload, putRow, rowBytesMax } from './join-record.js';
 
 export interface JoinWriterOptions {
   readonly root: string;
@@ -41,6 +41,8 @@ const originsMax = 10_000;
 /** Requests of yesterday that end today, and today's. */
 const filesMax = 2;
 const roomMs = 1000;
+/** A look at the clock costs as much as a tenth of a row; a flush is followed by one, too. */
+const rowsBetweenLooks = 64;
 
 export class JoinWriter {
   readonly #options: JoinWriterOptions;
@@ -48,6 +50,7 @@ export class JoinWriter {
   #number = 0;
   #hasRoom = true;
   #lookedAt = -Infinity;
+  #rowsUntilLook = 0;
   /** Rows that could not be written. */
   dropped = 0;
 
@@ -68,32 +71,42 @@ export class JoinWriter {
   }
 
   #put(file: OpenFile, origin: Origin, row: JoinRow): void {
-    let originAt = file.origins.get(origin);
+    const { pending, origins } = file;
+    let originAt = origins.get(origin);
     if (originAt === undefined) {
-      if (file.origins.size >= originsMax) file.origins.clear();
-      originAt = this.#append(file, originPayload(origin));
-      file.origins.set(origin, originAt);
+      if (origins.size >= originsMax) origins.clear();
+      const payload = originPayload(origin);
+      const bytes = this.#roomFor(file, payload.length);
+      originAt = file.written + file.end;
+      payload.copy(bytes, bytes === pending ? file.end + frameHeadBytes : frameHeadBytes);
+      this.#seal(file, bytes, payload.length);
+      origins.set(origin, originAt);
     }
-    this.#append(file, rowPayload(row, originAt));
+    const bytes = this.#roomFor(file, rowBytesMax(row));
+    const start = (bytes === pending ? file.end : 0) + frameHeadBytes;
+    this.#seal(file, bytes, putRow(bytes, start, row, originAt) - start);
     file.rows++;
   }
 
-  /** @returns where it begins in the file */
-  #append(file: OpenFile, payload: Buffer): number {
-    const bytes = frameHeadBytes + payload.length;
-    if (payload.length > payloadBytesMax) throw new RangeError('a record that nobody would read');
-    if (file.end + bytes > file.pending.length) this.#flush(file);
-    const at = file.written + file.end;
-    if (bytes > file.pending.length) {
-      const alone = Buffer.allocUnsafe(bytes);
-      putFrame(alone, 0, payload);
-      this.#write(file, alone);
-    } else file.end = putFrame(file.pending, file.end, payload);
-    return at;
+  /** @returns what is pending when a payload of that size fits behind it, else memory of its own */
+  #roomFor(file: OpenFile, payloadBytes: number): Buffer {
+    const bytes = frameHeadBytes + payloadBytes;
+    if (file.end + bytes > file.pending.length) this.#flushFile(file);
+    return bytes > file.pending.length ? Buffer.allocUnsafe(bytes) : file.pending;
+  }
+
+  #seal(file: OpenFile, bytes: Buffer, payloadBytes: number): void {
+    if (payloadBytes > payloadBytesMax) throw new RangeError('a record that nobody would read');
+    const start = bytes === file.pending ? file.end : 0;
+    const end = start + frameHeadBytes + payloadBytes;
+    sealFrame(bytes, start, end);
+    if (bytes === file.pending) file.end = end;
+    else this.#write(file, bytes.subarray(0, end));
   }
 
   #fileOf(day: string): OpenFile {
-    const known = this.#files.find((file) => file.day === day);
+    const newest = this.#files.at(-1);
+    const known = newest?.day === day ? newest : this.#files.find((file) => file.day === day);
     if (known !== undefined && known.written + known.end < this.#options.fileBytesMax) return known;
     if (known !== undefined) this.#close(known);
     while (this.#files.length >= filesMax) this.#close(this.#files[0]!);
@@ -115,9 +128,10 @@ export class JoinWriter {
   }
 
   flush(): void {
+    this.#rowsUntilLook = 0;
     for (const file of this.#files) {
       try {
-        this.#flush(file);
+        this.#flushFile(file);
       } catch {
         this.#abandon();
         return;
@@ -125,7 +139,7 @@ export class JoinWriter {
     }
   }
 
-  #flush(file: OpenFile): void {
+  #flushFile(file: OpenFile): void {
     if (file.end === 0) return;
     this.#write(file, file.pending.subarray(0, file.end));
     file.end = 0;
@@ -142,6 +156,8 @@ export class JoinWriter {
   }
 
   #isRoomLeft(): boolean {
+    if (this.#rowsUntilLook-- > 0) return this.#hasRoom;
+    this.#rowsUntilLook = rowsBetweenLooks;
     const now = this.#options.now();
     if (now - this.#lookedAt < roomMs) return this.#hasRoom;
     this.#lookedAt = now;
@@ -154,7 +170,7 @@ export class JoinWriter {
   #close(file: OpenFile): void {
     this.#files = this.#files.filter((open) => open !== file);
     try {
-      this.#flush(file);
+      this.#flushFile(file);
     } finally {
       closeSync(file.descriptor);
     }

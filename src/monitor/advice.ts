@@ -3,7 +3,8 @@
  *
  * Must not know how a route is changed.
  */
-import type { ComparisonReadOut, ExperimentReadOut } from './experiment.js';
+import type { ComparisonReadOut } from './comparison.js';
+import type { ExperimentReadOut } from './experiment.js';
 
 export function adviceOf({ srm, comparisons }: ExperimentReadOut): string {
   if (srm.is_mismatch) {

@@ -71,6 +71,11 @@ export class MinuteSketches {
     this.#current.dropped += dropped;
   }
 
+  /** Nothing is to be turned. */
+  isCurrent(nowMs: number): boolean {
+    return Math.floor(nowMs / this.#lengthMs) === this.#current.minute;
+  }
+
   /** To be called with each batch of events, and each second without any. */
   turn(nowMs: number): void {
     const minute = Math.floor(nowMs / this.#lengthMs);

@@ -5,12 +5,18 @@
  *
  * Must not know what was counted.
  */
+import type { Moments } from './moments.js';
 import { binomialTail, normalQuantile, normalTail } from './special.js';
 
 /** `hits` of `n`. */
 export interface Share {
   readonly hits: number;
   readonly n: number;
+}
+
+/** The counts of a mean that is a plain share. Where keys have several observations they are not independent, and no share is plain. */
+export function plainShareOf({ mean, n, observations }: Moments): Share | null {
+  return n > 0 && n === observations ? { hits: Math.round(mean * n), n } : null;
 }
 
 export interface Interval {

@@ -4,7 +4,7 @@
  *   rows ─▶ Sketch of this minute ─▶ buffer ─▶ control: merge() ─▶ hours, days, windows of drift
  *
  * A sketch is one buffer, so it travels between processes as it is. The merge of two is the sketch of both their rows, in any
- * order. Adding allocates nothing: 23 features take about 0.5 µs a row, and a category that was never seen before only counts
+ * order. Adding allocates nothing: 23 features take about 0.4 µs a row of many, and a category that was never seen before only counts
  * in the bin `unseen`, however many there are.
  *
  * Must not know requests, minutes or what is concluded.
@@ -12,20 +12,28 @@
 import { GatewayError } from '../core/errors.js';
 import type { ExpectedCounts } from './cbpe.js';
 import { addKey, distinctIn, mergeRegisters, registers } from './hyperloglog.js';
+import { addColumn, invalidAt, m2At, maxAt, meanAt, minAt, nAt, zerosAt } from './sketch-column.js';
 import {
   categoricalCode,
-  cellOf,
   expectedDoubles,
-  gridCells,
   idCode,
   momentDoubles,
   numericCode,
   type SketchLayout,
 } from './sketch-layout.js';
 
-/** Offsets from the start of a numeric feature; its counts follow. */
-const [nAt, invalidAt, zerosAt, meanAt, m2At, minAt, maxAt] = [0, 1, 2, 3, 4, 5, 6];
 const rowsAt = 1;
+
+/** Numbers of many rows, row after row. */
+export interface RowBlock {
+  readonly values: Float64Array;
+  /** Of a row. */
+  readonly width: number;
+  readonly rows: number;
+}
+
+/** A column of one, for a number that comes alone. */
+const alone = { values: new Float64Array(1), from: 0, stride: 1, count: 1 };
 
 /** One feature of a sketch as plain values. */
 export interface FeatureCounts {
@@ -69,46 +77,21 @@ export class Sketch {
 
   /** A number, already as the model input holds it; NaN = missing, ±Infinity = invalid. */
   addNumber(feature: number, value: number): void {
-    const { kinds, starts } = this.layout;
-    if (kinds[feature] !== numericCode) {
+    if (this.layout.kinds[feature] !== numericCode) {
       this.#addNumberAsKey(feature, value);
       return;
     }
-    const at = starts[feature]!;
-    const numbers = this.#numbers;
-    if (value - value !== 0) {
-      if (value === Infinity || value === -Infinity) numbers[at + invalidAt]!++;
-      return;
-    }
-    const x = value + 0;
-    const n = numbers[at + nAt]! + 1;
-    numbers[at + nAt] = n;
-    if (x === 0) numbers[at + zerosAt]!++;
-    const mean = numbers[at + meanAt]!;
-    const delta = x - mean;
-    const next = mean + delta / n;
-    numbers[at + meanAt] = next;
-    numbers[at + m2At]! += delta * (x - next);
-    if (n === 1 || x < numbers[at + minAt]!) numbers[at + minAt] = x;
-    if (n === 1 || x > numbers[at + maxAt]!) numbers[at + maxAt] = x;
-    const bin = this.#binOf(feature, x);
-    if (bin < this.layout.bins[feature]! - 1) numbers[at + momentDoubles + bin]!++;
+    alone.values[0] = value;
+    addColumn(this.#numbers, this.layout, feature, alone);
   }
 
-  /**
-   * Bounds are lo, edges …, hi: index 0 below lo, and then 1 + edges strictly below, as `binIndex` has it. The grid says
-   * where to begin, so that one comparison is usually enough; searching all edges took most of the time of a row.
-   */
-  #binOf(feature: number, x: number): number {
-    const { bounds, boundStarts, bins, grid, gridScales } = this.layout;
-    const start = boundStarts[feature]!;
-    const last = bins[feature]! - 1;
-    if (!(x <= bounds[start + last - 1]!)) return last;
-    const lo = bounds[start]!;
-    if (x < lo) return 0;
-    let bin = grid[feature * (gridCells + 1) + cellOf(x, lo, gridScales[feature]!)]!;
-    while (bin < last - 1 && bounds[start + bin]! < x) bin++;
-    return bin;
+  /** The first columns of a block as these features, all of them numeric; the same as their numbers one by one. */
+  addBlock({ values, width, rows }: RowBlock, features: Int32Array): void {
+    const column = { values, from: 0, stride: width, count: rows };
+    for (let i = 0; i < features.length; i++) {
+      column.from = i;
+      addColumn(this.#numbers, this.layout, features[i]!, column);
+    }
   }
 
   #addNumberAsKey(feature: number, value: number): void {

@@ -1,8 +1,10 @@
 /**
- * The analytics child: one job at a time, each with a database of its own.
+ * The analytics child: one job at a time, each with a database of its own. It stands behind those who serve (nice 10): a
+ * conversion may take a core for a second.
  *
  * Must not know who asks. It ends when its parent does.
  */
+import { constants, setPriority } from 'node:os';
 import { GatewayError } from '../core/errors.js';
 import type { Job, Results } from './jobs.js';
 import { convertLabels } from './label-parquet.js';
@@ -59,6 +61,7 @@ async function answer({ id, job }: ToChild): Promise<FromChild> {
 }
 
 if (process.send !== undefined) {
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   process.on('message', async (message: ToChild) => {
     const reply = await answer(message);
     if (process.connected) process.send!(reply);

@@ -27,7 +27,7 @@ export interface ArchiveOptions {
   readonly segments: string;
   readonly analytics: AnalyticsOptions;
   readonly retention: RetentionLimits;
-  /** A file that could not be made; it is tried again. */
+  /** A file that could not be made, and is tried again, or one that is damaged. */
   readonly onFailed?: ((file: string, error: Error) => void) | undefined;
   /** Labels that are shown beside the rows; undefined = none. */
   readonly labels?: LabelSource;
@@ -64,6 +64,8 @@ export interface Asked {
 const triesMax = 5;
 const strippedMark = '_stripped';
 
+const notOne = 'it does not begin like a segment';
+
 export class Archive {
   readonly #options: ArchiveOptions;
   readonly #analytics: Analytics;
@@ -97,11 +99,11 @@ export class Archive {
 
   async #convertAll(): Promise<void> {
     const { root, segments, isLive } = this.#options;
-    this.#counts.bad += recoverSegments(segments, isLive).length;
+    for (const name of recoverSegments(segments, isLive)) this.#setAside(name, notOne);
     for (const { isOpen, path } of segmentFiles(segments)) {
       if (isOpen || (this.#tries.get(path) ?? 0) >= triesMax) continue;
       try {
-        this.#add(await this.#analytics.run<'convert'>({ kind: 'convert', root, segment: path }));
+        this.#add(path, await this.#analytics.run<'convert'>({ kind: 'convert', root, segment: path }));
         this.#tries.delete(path);
       } catch (error) {
         // The segment stays.
@@ -119,14 +121,18 @@ export class Archive {
     await this.#labels?.convertAll();
   }
 
-  #add({ isSegment, events, rows }: Converted): void {
-    if (!isSegment) {
-      this.#counts.bad++;
-      return;
-    }
+  #add(path: string, { isSegment, damagedBytes, events, rows }: Converted): void {
+    if (!isSegment) return this.#setAside(path, notOne);
+    if (damagedBytes > 0) this.#setAside(path, `${damagedBytes} bytes are no records, those before them are kept`);
     this.#counts.segments++;
     this.#counts.events += events;
     this.#counts.rows += rows;
+  }
+
+  /** It stays beside the others under another name. */
+  #setAside(file: string, why: string): void {
+    this.#counts.bad++;
+    this.#options.onFailed?.(file, new Error(`set aside as .bad: ${why}`));
   }
 
   /** Deletes and strips what the limits say. */

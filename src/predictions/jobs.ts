@@ -17,6 +17,8 @@ export interface ConvertJob {
 export interface Converted {
   /** False when the file is no segment; it was set aside. */
   readonly isSegment: boolean;
+  /** Behind the last whole record; the file was set aside for them. */
+  readonly damagedBytes: number;
   readonly events: number;
   readonly rows: number;
   readonly files: readonly string[];

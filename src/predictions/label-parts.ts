@@ -5,7 +5,8 @@
  *   <labels>/<day>/<name>.rows, growing ─▶ stretches of 4 MiB; the last one again when it has grown ─▶ <root>/labels/…
  *
  * Files of labels stay where they are, for the labels themselves are read from them; what was made of them is remembered in
- * `<root>/labels/_manifest.jsonl`, the last line of a file counting.
+ * `<root>/labels/_manifest.jsonl`, the last line of a file counting. One that is damaged is told of and counts as none: all
+ * files are made again, which changes nothing in them.
  *
  * Must not know what a label is.
  */
@@ -26,7 +27,7 @@ export interface LabelPartsOptions extends LabelSource {
   readonly root: string;
   readonly run: (job: LabelsJob) => Promise<LabelsConverted>;
   readonly epochMs: () => number;
-  /** A file that could not be made; it is tried again. */
+  /** A file that could not be made, and is tried again; or the manifest, which could not be read. */
   readonly onFailed?: ((file: string, error: Error) => void) | undefined;
 }
 
@@ -109,11 +110,37 @@ export class LabelParts {
     const path = manifestOf(this.#options.root);
     mkdirSync(dirname(path), { recursive: true });
     const found = new Map<string, Progress>();
-    for (const { source, from, size } of linesIn(path)) if (sources.has(source)) found.set(source, { from, size });
+    for (const { source, from, size } of this.#linesIn(path)) {
+      if (sources.has(source)) found.set(source, { from, size });
+    }
     writeFileSync(`${path}.partial`, [...found].map(([source, progress]) => lineOf(source, progress)).join(''));
     renameSync(`${path}.partial`, path);
     return found;
   }
+
+  /** What a crash cut off is no line. */
+  #linesIn(path: string): Line[] {
+    try {
+      const lines = readFileSync(path, 'utf8')
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as Line);
+      if (lines.every(isLine)) return lines;
+      throw new Error('a line names no file, or no place in it');
+    } catch (error) {
+      // The first one is made here.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#options.onFailed?.(path, error as Error);
+      return [];
+    }
+  }
+}
+
+interface Line extends Progress {
+  readonly source: string;
+}
+
+function isLine(line: Line | null): boolean {
+  return typeof line?.source === 'string' && Number.isSafeInteger(line.from) && Number.isSafeInteger(line.size);
 }
 
 function manifestOf(root: string): string {
@@ -122,16 +149,6 @@ function manifestOf(root: string): string {
 
 function lineOf(source: string, progress: Progress): string {
   return `${JSON.stringify({ source, ...progress })}\n`;
-}
-
-/** Up to one that is not whole: what follows is made again, which changes nothing. */
-function linesIn(path: string): (Progress & { readonly source: string })[] {
-  try {
-    const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as Progress & { readonly source: string });
-  } catch {
-    return [];
-  }
 }
 
 interface SourceFile {

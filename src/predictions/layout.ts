@@ -89,11 +89,6 @@ export function seqAt(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 }
 
-/** Of a record, without a view of it. */
-export function seqOf(record: Buffer): number {
-  return record.readUInt32LE(12) * 2 ** 32 + record.readUInt32LE(8);
-}
-
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -4,7 +4,8 @@
  *
  *   rows ─▶ table of one model ─▶ COPY, sorted, per hour ─▶ .partial ─ fsync ─ rename ─▶ manifest ─▶ segment deleted
  *
- * A crash at any point loses nothing: the segment goes last.
+ * A crash at any point loses nothing: the segment goes last. One with damage in it gives the rows before the damage and is set
+ * aside instead of deleted.
  *
  * Must not know who asked, or DuckDB's library.
  */
@@ -16,9 +17,9 @@ import type { Converted, ConvertJob, RewriteJob, Rewritten } from './jobs.js';
 import { place } from './layout.js';
 import { hourOf } from './partitions.js';
 import { rangesOf } from './ranges.js';
-import { type Column, columnsWith, isPayloadColumn } from './rows.js';
+import { CellRows, type Column, columnsWith, isPayloadColumn } from './rows.js';
 import type { RecordPlace } from './segment.js';
-import { type OpenedSegment, openSegment, segmentRows } from './segment-reader.js';
+import { type OpenedSegment, openSegment, segmentCells } from './segment-reader.js';
 import type { SubjectRecord } from './subject.js';
 
 /** The events of one model, and every subject that they have. */
@@ -48,14 +49,16 @@ export async function convert({ root, segment: path }: ConvertJob): Promise<Conv
   const segment = openSegment({ path, name });
   if (segment === undefined) {
     renameSync(path, `${path}.bad`);
-    return { isSegment: false, events: 0, rows: 0, files: [] };
+    return { isSegment: false, damagedBytes: 0, events: 0, rows: 0, files: [] };
   }
   const lines: PartLine[] = [];
   for (const part of modelsIn(segment)) lines.push(...(await partsOfModel(root, name, segment, part)));
   appendDurably(join(root, '_segments.jsonl'), [segmentLine(name, segment, lines)]);
-  rmSync(path);
+  const { tornBytes: damagedBytes } = segment;
+  if (damagedBytes > 0) renameSync(path, `${path}.bad`);
+  else rmSync(path);
   const rows = lines.reduce((sum, line) => sum + line.rows, 0);
-  return { isSegment: true, events: segment.events.length, rows, files: lines.map(({ file }) => file) };
+  return { isSegment: true, damagedBytes, events: segment.events.length, rows, files: lines.map(({ file }) => file) };
 }
 
 function modelsIn(segment: OpenedSegment): ModelEvents[] {
@@ -99,9 +102,8 @@ async function partsOfModel(
 }
 
 function* cellsOf(segment: OpenedSegment, events: readonly RecordPlace[], columns: readonly Column[]) {
-  for (const event of events) {
-    for (const row of segmentRows(segment, event)) yield columns.map((column) => row[column.name]);
-  }
+  const rows = new CellRows(columns);
+  for (const event of events) yield* segmentCells(segment, event, rows);
 }
 
 const hourUs = 3_600_000_000;
@@ -110,7 +112,7 @@ const hourUs = 3_600_000_000;
 function hoursOf(segment: OpenedSegment, events: readonly RecordPlace[]): number[] {
   const hours = new Set<number>();
   for (const event of events) {
-    hours.add(Math.floor(segment.recordOf(event).readDoubleLE(place.ts) / hourUs) * hourUs);
+    hours.add(Math.floor(segment.bytes.readDoubleLE(event.start + place.ts) / hourUs) * hourUs);
   }
   return [...hours].sort((a, b) => a - b);
 }

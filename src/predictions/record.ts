@@ -6,10 +6,10 @@
  * Must not know files or SQL.
  */
 import type { Role } from './event.js';
-import { flags, headBytes, marks, noText, payloads, place, roles, seqOf } from './layout.js';
+import { EventReader } from './event-reader.js';
+import { flags, headBytes, payloads, place, viewOf } from './layout.js';
 import { type Payload, type PayloadTensor, payloadTensorOf } from './payload.js';
 import { type KeptTensor, tensorsAt } from './tensor-bytes.js';
-import { unitKeyHashOf, unitOf } from './unit-key.js';
 
 export interface LoggedEvent {
   readonly seq: number;
@@ -54,70 +54,39 @@ export interface LoggedRoute {
   readonly isSticky: boolean;
 }
 
-/** Reads texts one after the other. */
-class Texts {
-  readonly #record: Buffer;
-  #at: number = place.texts;
-
-  constructor(record: Buffer) {
-    this.#record = record;
-  }
-
-  next(): string | undefined {
-    const length = this.#record.readUInt16LE(this.#at);
-    const start = this.#at + 2;
-    this.#at = length === noText ? start : start + length;
-    return length === noText ? undefined : this.#record.toString('utf8', start, this.#at);
-  }
-}
-
 /** @param record from its head to its end */
 export function eventOf(record: Buffer): LoggedEvent {
-  const bits = record[place.flags]!;
-  const has = (bit: number) => (bits & bit) !== 0;
-  const texts = new Texts(record);
-  const score = has(flags.score) ? record.readDoubleLE(place.score) : undefined;
-  const isScorePrediction = (record[place.marks]! & marks.scoreIsPrediction) !== 0;
-  const predictionIn = (text: string | undefined) => (isScorePrediction ? String(score) : text);
+  const read = new EventReader().over({ bytes: record, view: viewOf(record) }, 0);
   return {
-    seq: seqOf(record),
-    subjectId: record.readUInt32LE(place.subject),
-    role: roles[record[place.role]!] ?? 'primary',
-    attempt: record[place.attempt]!,
-    isCacheHit: has(flags.cacheHit),
-    isTruncated: has(flags.truncated),
-    isRedacted: has(flags.redacted),
-    tsUs: record.readDoubleLE(place.ts),
-    latencyUs: record.readUInt32LE(place.latency),
-    queueUs: record.readUInt32LE(place.queue),
-    upstreamUs: record.readUInt32LE(place.upstream),
-    batchSize: record.readUInt16LE(place.batchSize),
-    status: record.readUInt16LE(place.status),
-    items: record.readUInt32LE(place.items),
-    inputBytes: record.readUInt32LE(place.inputBytes),
-    outputBytes: record.readUInt32LE(place.outputBytes),
-    sampleRate: record.readDoubleLE(place.sampleRate),
-    payloadRate: record.readDoubleLE(place.payloadRate),
-    score,
-    unitKeyHash: unitKeyHashOf(record),
-    unit: unitOf(record),
-    requestId: texts.next() ?? '',
-    clientRequestId: texts.next(),
-    traceId: texts.next(),
-    parentRequestId: texts.next(),
-    errorCode: texts.next(),
-    prediction: predictionIn(texts.next()),
-    contentType: texts.next(),
-    route: has(flags.assignment)
-      ? {
-          experiment: texts.next() ?? '',
-          phase: record.readUInt32LE(place.phase),
-          assigned: texts.next() ?? '',
-          served: texts.next() ?? '',
-          reason: texts.next() ?? '',
-          isSticky: has(flags.sticky),
-        }
-      : undefined,
+    seq: read.seq,
+    subjectId: read.subjectId,
+    role: read.role,
+    attempt: read.attempt,
+    isCacheHit: read.isCacheHit,
+    isTruncated: read.isTruncated,
+    isRedacted: read.isRedacted,
+    tsUs: read.tsUs,
+    latencyUs: read.latencyUs,
+    queueUs: read.queueUs,
+    upstreamUs: read.upstreamUs,
+    batchSize: read.batchSize,
+    status: read.status,
+    items: read.items,
+    inputBytes: read.inputBytes,
+    outputBytes: read.outputBytes,
+    sampleRate: read.sampleRate,
+    payloadRate: read.payloadRate,
+    score: read.score,
+    unitKeyHash: read.unitKeyHash,
+    unit: read.unit,
+    requestId: read.requestId,
+    clientRequestId: read.clientRequestId,
+    traceId: read.traceId,
+    parentRequestId: read.parentRequestId,
+    errorCode: read.errorCode,
+    prediction: read.prediction,
+    contentType: read.contentType,
+    route: read.route,
   };
 }
 
@@ -149,25 +118,16 @@ export function payloadOf(record: Buffer): Payload | undefined {
   return { inputs: cells(tensors.inputs), outputs: cells(tensors.outputs) };
 }
 
-/** A copy of the record with nothing of its inputs and outputs. */
-export function withoutPayload(record: Buffer): Buffer {
-  return rebuilt(record, payloads.none, Buffer.alloc(0));
-}
-
 /** A copy of the record with this instead of what it had. */
 export function withPayload(record: Buffer, payload: Payload): Buffer {
-  const copy = rebuilt(record, payloads.json, Buffer.from(JSON.stringify(payload)));
-  copy[place.flags]! |= flags.redacted;
-  return copy;
-}
-
-function rebuilt(record: Buffer, form: number, payload: Buffer): Buffer {
+  const text = Buffer.from(JSON.stringify(payload));
   const start = payloadStart(record);
-  const copy = Buffer.alloc(start + 1 + payload.length);
+  const copy = Buffer.alloc(start + 1 + text.length);
   record.copy(copy, 0, 0, start);
-  copy[start] = form;
-  payload.copy(copy, start + 1);
+  copy[start] = payloads.json;
+  text.copy(copy, start + 1);
   copy[place.flags]! &= ~flags.tapOnly;
+  copy[place.flags]! |= flags.redacted;
   copy.writeUInt32LE(copy.length - headBytes, 0);
   return copy;
 }

@@ -93,7 +93,8 @@ export function columnsWith(features: Iterable<FeatureColumn>): Column[] {
   return [...fixedColumns, ...[...types].map(([name, type]) => ({ name, type, isPayload: true }))];
 }
 
-export type Row = Readonly<Record<string, Cell | undefined>>;
+type MutableRow = Record<string, Cell | undefined>;
+export type Row = Readonly<MutableRow>;
 
 export interface RowOrigin {
   readonly gatewayId: string;
@@ -116,9 +117,83 @@ export function rowsOf(
   const common = commonOf(event, subject, origin, shown < items);
   const rows: Row[] = [];
   for (let item = 0; item < shown; item++) {
-    rows.push({ ...common, item_index: item, ...payloadCells(payload, subject, item, items) });
+    const row: MutableRow = { ...common, item_index: item };
+    if (payload !== undefined) putPayload(row, payload, subject, { item, items });
+    rows.push(row);
   }
   return rows;
+}
+
+/**
+ * Rows as lists of cells in the order of these columns, which is what a table takes: with objects a conversion took four times
+ * as long. The same cells as `rowsOf` has.
+ */
+export class CellRows {
+  readonly #columns: readonly Column[];
+  readonly #places: ReadonlyMap<string, number>;
+  /** Where the features of a subject go. */
+  readonly #featurePlaces = new Map<SubjectRecord, Int32Array>();
+
+  constructor(columns: readonly Column[]) {
+    this.#columns = columns;
+    this.#places = new Map(columns.map(({ name }, place) => [name, place]));
+  }
+
+  of(
+    event: LoggedEvent,
+    subject: SubjectRecord,
+    payload: Payload | undefined,
+    origin: RowOrigin,
+  ): (Cell | undefined)[][] {
+    const items = Math.max(1, event.items);
+    const shown = Math.min(items, itemsMax);
+    const common = commonOf(event, subject, origin, shown < items);
+    const shared = this.#columns.map(({ name }) => common[name]);
+    const rows: (Cell | undefined)[][] = [];
+    for (let item = 0; item < shown; item++) {
+      const cells = shared.slice();
+      cells[this.#places.get('item_index')!] = item;
+      if (payload !== undefined) this.#putPayload(cells, payload, subject, { item, items });
+      rows.push(cells);
+    }
+    return rows;
+  }
+
+  #putPayload(
+    cells: (Cell | undefined)[],
+    { inputs, outputs }: Payload,
+    subject: SubjectRecord,
+    { item, items }: ItemPlace,
+  ): void {
+    const { features } = subject;
+    const places = this.#placesOf(subject);
+    cells[this.#places.get('outputs_json')!] = itemJson(outputs, item, items);
+    if (features.length === 0) cells[this.#places.get('input_json')!] = itemJson(inputs, item, items);
+    const byInput = cellsByInput(inputs, { item, items });
+    for (let i = 0; i < features.length; i++) {
+      const { input, index } = features[i]!;
+      cells[places[i]!] = byInput.get(input)?.[index];
+    }
+  }
+
+  #placesOf(subject: SubjectRecord): Int32Array {
+    let places = this.#featurePlaces.get(subject);
+    if (places === undefined) {
+      places = Int32Array.from(subject.features, ({ column }) => this.#places.get(column)!);
+      this.#featurePlaces.set(subject, places);
+    }
+    return places;
+  }
+}
+
+interface ItemPlace {
+  readonly item: number;
+  readonly items: number;
+}
+
+/** Once for each input: thousands of features may be of the same one. */
+function cellsByInput(inputs: Payload['inputs'], { item, items }: ItemPlace): Map<string, readonly Cell[]> {
+  return new Map(inputs.map((tensor) => [tensor.name, itemCells(tensor, item, items)]));
 }
 
 function commonOf(event: LoggedEvent, subject: SubjectRecord, origin: RowOrigin, isCut: boolean): Row {
@@ -167,14 +242,15 @@ function commonOf(event: LoggedEvent, subject: SubjectRecord, origin: RowOrigin,
   };
 }
 
-function payloadCells(payload: Payload | undefined, subject: SubjectRecord, item: number, items: number): Row {
-  if (payload === undefined) return {};
-  const outputs_json = itemJson(payload.outputs, item, items);
-  if (subject.features.length === 0) return { input_json: itemJson(payload.inputs, item, items), outputs_json };
-  const cells: Record<string, Cell | undefined> = { outputs_json };
-  for (const { column, input, index } of subject.features) {
-    const tensor = payload.inputs.find(({ name }) => name === input);
-    cells[column] = tensor === undefined ? undefined : itemCells(tensor, item, items)[index];
-  }
-  return cells;
+/** Cell by cell: to spread thousands of them into an object takes a time that grows with their square. */
+function putPayload(
+  row: MutableRow,
+  { inputs, outputs }: Payload,
+  { features }: SubjectRecord,
+  { item, items }: ItemPlace,
+): void {
+  if (features.length === 0) row.input_json = itemJson(inputs, item, items);
+  row.outputs_json = itemJson(outputs, item, items);
+  const byInput = cellsByInput(inputs, { item, items });
+  for (const { column, input, index } of features) row[column] = byInput.get(input)?.[index];
 }

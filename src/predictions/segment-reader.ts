@@ -7,8 +7,9 @@ import { readdirSync, readFileSync, renameSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DropRun, markerOf } from './drop-runs.js';
 import { headBytes, kinds, place } from './layout.js';
+import type { Cell } from './payload.js';
 import { eventOf, payloadOf } from './record.js';
-import { type Row, type RowOrigin, rowsOf } from './rows.js';
+import { type CellRows, type Row, type RowOrigin, rowsOf } from './rows.js';
 import { type RecordPlace, scanSegment, segmentNamed, segmentStem } from './segment.js';
 import type { SubjectRecord } from './subject.js';
 
@@ -91,6 +92,13 @@ export function segmentRows(segment: OpenedSegment, event: RecordPlace): Row[] {
   const record = segment.recordOf(event);
   const subject = segment.subjectOf(record);
   return subject === undefined ? [] : rowsOf(eventOf(record), subject, payloadOf(record), segment.origin);
+}
+
+/** The same as cells, for a table. */
+export function segmentCells(segment: OpenedSegment, event: RecordPlace, rows: CellRows): (Cell | undefined)[][] {
+  const record = segment.recordOf(event);
+  const subject = segment.subjectOf(record);
+  return subject === undefined ? [] : rows.of(eventOf(record), subject, payloadOf(record), segment.origin);
 }
 
 /**

@@ -9,11 +9,12 @@
  * Must not know where records come from. Disk and time are given.
  */
 import { join } from 'node:path';
-import { type DropRun, DropRuns, markerOf, putMarker } from './drop-runs.js';
+import { type DropRun, DropRuns, markerOf } from './drop-runs.js';
 import { type DropReason, noDrops } from './event.js';
 import type { SegmentFiles } from './files.js';
-import { headBytes, kinds, markerBytes, place, putSeq, seqAt, viewOf } from './layout.js';
-import { seal, segmentHeader, segmentHeaderBytes, segmentStem } from './segment.js';
+import { kinds } from './layout.js';
+import { segmentHeader, segmentHeaderBytes, segmentStem } from './segment.js';
+import { SegmentBatch } from './segment-batch.js';
 import type { SubjectRecord } from './subject.js';
 
 export interface SegmentWriterOptions {
@@ -55,7 +56,6 @@ const retryMs = 1000;
 const syncMs = 1000;
 const syncBytes = 1024 * 1024;
 const batchBytesMax = 1024 * 1024;
-
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
   readonly #runs = new DropRuns();
@@ -64,12 +64,7 @@ export class SegmentWriter {
   #bytesWritten = 0;
   #segment: OpenSegment | undefined;
   #number = 0;
-  #batch: Buffer = Buffer.allocUnsafe(2 * batchBytesMax);
-  #batchEnd = 0;
-  #batchRows = 0;
-  #batchSubjects: number[] = [];
-  /** The numbers of the batch in their order: events, and gaps. */
-  #batchNumbers: (number | DropRun)[] = [];
+  readonly #batch = new SegmentBatch(2 * batchBytesMax);
   #retryAt = 0;
   #syncAt = 0;
   #unsynced = 0;
@@ -93,56 +88,29 @@ export class SegmentWriter {
     this.#runs.addRun(markerOf(record));
   }
 
-  /** @param record a whole record; its checksum is made here */
-  add(record: Buffer, subject: SubjectRecord): void {
-    if (this.#batchEnd + record.length > batchBytesMax) this.commit();
-    this.#putMarkers();
-    if (!this.#isKnown(subject.id)) this.#putSubject(subject);
-    this.#put(record);
-    this.#batchNumbers.push(seqAt(viewOf(record), 8));
-    this.#batchRows += Math.max(1, record.readUInt32LE(place.items));
+  /** @param bytes in which a whole record lies; its checksum is made here */
+  add(bytes: Buffer, subject: SubjectRecord, from = 0, to = bytes.length): void {
+    const batch = this.#batch;
+    if (batch.length + to - from > batchBytesMax) this.commit();
+    if (this.#runs.length > 0) this.#putMarkers();
+    if (!this.#isKnown(subject.id)) batch.putSubject(subject.id, kinds.subject, JSON.stringify(subject));
+    batch.putEvent(bytes, from, to);
   }
 
   #isKnown(id: number): boolean {
-    return (this.#segment?.subjects.has(id) ?? false) || this.#batchSubjects.includes(id);
-  }
-
-  #putSubject(subject: SubjectRecord): void {
-    this.#batchSubjects.push(subject.id);
-    this.#put(textRecord(kinds.subject, 0, JSON.stringify(subject)));
+    return (this.#segment?.subjects.has(id) ?? false) || this.#batch.subjects.includes(id);
   }
 
   #putMarkers(): void {
-    if (this.#runs.length === 0) return;
-    for (const run of this.#runs.take()) {
-      const record = Buffer.alloc(markerBytes);
-      putMarker(viewOf(record), 0, run);
-      this.#batchNumbers.push(run);
-      this.#put(record);
-    }
-  }
-
-  #put(record: Buffer): void {
-    const end = this.#batchEnd + record.length;
-    if (end > this.#batch.length) {
-      const larger = Buffer.allocUnsafe(2 * end);
-      this.#batch.copy(larger, 0, 0, this.#batchEnd);
-      this.#batch = larger;
-    }
-    this.#batch.set(record, this.#batchEnd);
-    seal(this.#batch, this.#batchEnd, end);
-    this.#batchEnd = end;
+    for (const run of this.#runs.take()) this.#batch.putMarker(run);
   }
 
   /** Writes what was added. */
   commit(): void {
-    if (this.#batchEnd === 0) return;
+    if (this.#batch.length === 0) return;
     const isWritten = this.#write();
     if (!isWritten) this.#giveUpBatch();
-    this.#batchEnd = 0;
-    this.#batchRows = 0;
-    this.#batchSubjects = [];
-    this.#batchNumbers = [];
+    this.#batch.clear();
     if (isWritten) this.#rotateWhenFull();
   }
 
@@ -151,29 +119,30 @@ export class SegmentWriter {
     if (now() < this.#retryAt) return false;
     try {
       this.#segment ??= this.#open();
-      writeWhole(files, this.#segment.descriptor, this.#batch.subarray(0, this.#batchEnd), this.#segment.bytes);
+      writeWhole(files, this.#segment.descriptor, this.#batch.bytes, this.#segment.bytes);
     } catch {
       this.#cutBack();
       return false;
     }
     const segment = this.#segment;
-    segment.bytes += this.#batchEnd;
-    segment.rows += this.#batchRows;
-    for (const id of this.#batchSubjects) segment.subjects.add(id);
-    for (const number of this.#batchNumbers) {
+    const { length, rows, subjects, numbers } = this.#batch;
+    segment.bytes += length;
+    segment.rows += rows;
+    for (const id of subjects) segment.subjects.add(id);
+    for (const number of numbers) {
       if (typeof number !== 'number') continue;
       segment.events.push(number);
       this.#logged++;
     }
-    this.#bytesWritten += this.#batchEnd;
-    this.#unsynced += this.#batchEnd;
+    this.#bytesWritten += length;
+    this.#unsynced += length;
     if (this.#unsynced >= syncBytes) this.#sync();
     return true;
   }
 
   /** Nothing of a batch that could not be written counts as logged, and its markers wait for the next one. */
   #giveUpBatch(): void {
-    for (const number of this.#batchNumbers) {
+    for (const number of this.#batch.numbers) {
       if (typeof number === 'number') this.drop(number, 'write_error');
       else this.#runs.addRun(number);
     }
@@ -285,20 +254,11 @@ export class SegmentWriter {
     for (const gap of end.gaps) this.#runs.addRun(gap);
     this.#putMarkers();
     const { offered, sampledOut } = end;
-    this.#put(textRecord(kinds.end, end.seq, JSON.stringify({ offered, sampledOut })));
+    this.#batch.putText(kinds.end, end.seq, JSON.stringify({ offered, sampledOut }));
     this.#retryAt = 0;
     this.commit();
     this.#close();
   }
-}
-
-function textRecord(kind: number, seq: number, text: string): Buffer {
-  const record = Buffer.alloc(headBytes + 1 + Buffer.byteLength(text));
-  record.writeUInt32LE(record.length - headBytes, 0);
-  putSeq(viewOf(record), 8, seq);
-  record.writeUInt8(kind, headBytes);
-  record.write(text, headBytes + 1, 'utf8');
-  return record;
 }
 
 /** @throws when a write fails, or takes nothing */

@@ -57,9 +57,9 @@ export function segmentHeader(incarnation: number, createdUs: number): Buffer {
   return header;
 }
 
-/** Fills in the checksum of the record that lies in `bytes[from, to)`. */
-export function seal(bytes: Buffer, from: number, to: number): void {
-  bytes.writeUInt32LE(crc32(bytes.subarray(from + 8, to)), from + 4);
+/** Of what follows the checksum of a record: its number, and its payload. */
+export function checksumOf(sealed: Uint8Array): number {
+  return crc32(sealed);
 }
 
 export interface RecordPlace {

@@ -79,6 +79,8 @@ export interface Subject {
   readonly rows: number;
   readonly sample: number;
   readonly isTapped: boolean;
+  /** Features are declared, whether they have columns or not. */
+  readonly hasFeatures: boolean;
   /** Something of the outputs is redacted, so what was made of them is not kept either. */
   readonly hidesPrediction: boolean;
 }
@@ -93,10 +95,10 @@ export function subjectOf(id: number, gatewayId: string, terms: SubjectTerms): S
   }
   const rules = terms.redact.map((rule) => placed(rule, terms));
   const columns = columnNames(terms.features);
-  const features = terms.features.map((feature, i) => ({
-    ...feature,
-    column: columns[i]!,
-    type: typeAfter(feature, rules),
+  const features = columns.map((column, i) => ({
+    ...terms.features[i]!,
+    column,
+    type: typeAfter(terms.features[i]!, rules),
   }));
   return {
     record: { id, gatewayId, model, version, artifactSha256, configHash, backend, features },
@@ -104,6 +106,7 @@ export function subjectOf(id: number, gatewayId: string, terms: SubjectTerms): S
     rows,
     sample,
     isTapped: terms.isTapped ?? false,
+    hasFeatures: terms.features.length > 0,
     hidesPrediction: rules.some(({ side }) => side === 'outputs'),
   };
 }
@@ -135,8 +138,15 @@ function typeAfter({ input, index, type }: Feature, rules: readonly Rule[]): Fea
   return rule.how === 'bucket' ? 'BIGINT' : 'VARCHAR';
 }
 
-/** The columns of features, in their order. Column names of SQL differ in more than case. */
+/**
+ * With more features than this a row has its inputs as JSON instead: a table of 4,000 columns does not fit into the memory
+ * that a conversion may take, however few its rows (measured), and two versions may have columns of their own.
+ */
+const columnsMax = 1000;
+
+/** The columns of features, in their order; none where they are too many. Column names of SQL differ in more than case. */
 export function columnNames(features: readonly Pick<Feature, 'name'>[]): string[] {
+  if (features.length > columnsMax) return [];
   const taken = new Set<string>();
   return features.map(({ name }) => {
     const plain = `f_${name.replaceAll(/[^A-Za-z0-9_]/g, '_')}`;

@@ -188,23 +188,29 @@ export function tensorsAt(bytes: Buffer, start: number): { tensors: KeptTensor[]
   const tensors: KeptTensor[] = [];
   let at = start + 1;
   for (let count = bytes.readUInt8(start); count > 0; count--) {
-    const nameLength = bytes.readUInt16LE(at);
-    const name = bytes.toString('utf8', at + 2, at + 2 + nameLength);
-    at += 2 + nameLength;
-    const datatype = datatypes[bytes.readUInt8(at)] ?? 'BYTES';
-    const rank = bytes.readUInt8(at + 1);
-    at += 2;
-    const shape: number[] = [];
-    for (let d = 0; d < rank; d++, at += 4) shape.push(bytes.readUInt32LE(at));
-    const kept = bytes.readUInt32LE(at);
-    const size = bytes.readUInt32LE(at + 4);
-    at += 8;
-    const data = datatype === 'BYTES' ? textsAt(bytes, at, kept) : numbersAt(bytes, at, datatype, size);
-    const length = shape.reduce((product, dimension) => product * dimension, 1);
-    tensors.push({ name, datatype, shape, data, length });
-    at += size;
+    const { tensor, end } = tensorAt(bytes, at);
+    tensors.push(tensor);
+    at = end;
   }
   return { tensors, end: at };
+}
+
+/** One of them. */
+export function tensorAt(bytes: Buffer, start: number): { tensor: KeptTensor; end: number } {
+  const nameLength = bytes.readUInt16LE(start);
+  let at = start + 2 + nameLength;
+  const name = bytes.toString('utf8', start + 2, at);
+  const datatype = datatypes[bytes.readUInt8(at)] ?? 'BYTES';
+  const rank = bytes.readUInt8(at + 1);
+  at += 2;
+  const shape: number[] = [];
+  for (let d = 0; d < rank; d++, at += 4) shape.push(bytes.readUInt32LE(at));
+  const kept = bytes.readUInt32LE(at);
+  const size = bytes.readUInt32LE(at + 4);
+  at += 8;
+  const data = datatype === 'BYTES' ? textsAt(bytes, at, kept) : numbersAt(bytes, at, datatype, size);
+  const length = shape.reduce((product, dimension) => product * dimension, 1);
+  return { tensor: { name, datatype, shape, data, length }, end: at + size };
 }
 
 function textsAt(bytes: Buffer, start: number, count: number): string[] {

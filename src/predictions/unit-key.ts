@@ -11,6 +11,7 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Chunk } from './chunk.js';
+import { KnownBytes } from './known-bytes.js';
 import { flags, headBytes, place, unitKeyHashBytes } from './layout.js';
 import type { HashKey } from './redaction.js';
 import { putText } from './text-bytes.js';
@@ -18,7 +19,9 @@ import { putText } from './text-bytes.js';
 /** Longer keys are none (monitoring §2.3). */
 const keyCharsMax = 256;
 /** Digests that are remembered. */
-const digestsMax = 20_000;
+const digestsMax = 16_384;
+
+type Bytes = Pick<Chunk, 'bytes' | 'view'>;
 
 export function unitKeyBytesMax(key: string | undefined): number {
   return key === undefined ? 0 : 4 + 3 * Math.min(key.length, keyCharsMax);
@@ -31,50 +34,53 @@ export function putUnitKey(chunk: Chunk, at: number, key: string): number {
   return end + 2;
 }
 
-function isPlain(record: Buffer): boolean {
-  return (record[place.flags]! & flags.unitKey) !== 0 && record.readUInt32LE(place.keyGeneration) === 0;
+function isPlain({ bytes, view }: Bytes, start: number): boolean {
+  return (bytes[start + place.flags]! & flags.unitKey) !== 0 && view.getUint32(start + place.keyGeneration, true) === 0;
 }
 
-/** Without a key, or once it is hashed: undefined. */
-export function unitOf(record: Buffer): number | undefined {
-  return isPlain(record) ? record.readUInt32LE(place.unit) : undefined;
+/** Of the record that starts there. Without a key, or once it is hashed: undefined. */
+export function unitOf(bytes: Bytes, start: number): number | undefined {
+  return isPlain(bytes, start) ? bytes.view.getUint32(start + place.unit, true) : undefined;
 }
 
 /** As rows tell it. */
-export function unitKeyHashOf(record: Buffer): string | undefined {
-  if ((record[place.flags]! & flags.unitKey) === 0) return undefined;
-  const generation = record.readUInt32LE(place.keyGeneration);
+export function unitKeyHashOf({ bytes, view }: Bytes, start: number): string | undefined {
+  if ((bytes[start + place.flags]! & flags.unitKey) === 0) return undefined;
+  const generation = view.getUint32(start + place.keyGeneration, true);
   if (generation === 0) return undefined;
-  return `k${generation}:${record.toString('hex', place.unitKeyHash, place.unitKeyHash + unitKeyHashBytes)}`;
+  const at = start + place.unitKeyHash;
+  return `k${generation}:${bytes.toString('hex', at, at + unitKeyHashBytes)}`;
 }
 
 export class UnitKeys {
   readonly #hashKey: HashKey;
-  #digests = new Map<string, Buffer>();
+  readonly #digests = new KnownBytes<Buffer>(digestsMax);
+  readonly #stretch = { from: 0, to: 0, mark: 0 };
 
   constructor(hashKey: HashKey) {
     this.#hashKey = hashKey;
   }
 
-  /** Hashes the key in place. @returns the record without it */
-  hashed(record: Buffer): Buffer {
-    if (!isPlain(record)) return record;
-    const start = record.length - 2 - record.readUInt16LE(record.length - 2);
-    const digest = this.#digestOf(record.toString('utf8', start + 2, record.length - 2));
-    record.set(digest, place.unitKeyHash);
-    record.writeUInt32LE(this.#hashKey.generation, place.keyGeneration);
-    record.writeUInt32LE(0, place.unit);
-    record.writeUInt32LE(start - headBytes, 0);
-    return record.subarray(0, start);
+  /** Hashes the key of a record in its place. @returns where the record ends without it */
+  hash(record: Bytes, start: number, end: number): number {
+    if (!isPlain(record, start)) return end;
+    const { bytes, view } = record;
+    const from = end - 2 - view.getUint16(end - 2, true);
+    this.#stretch.from = from + 2;
+    this.#stretch.to = end - 2;
+    const digest = this.#digests.get(record, this.#stretch) ?? this.#digestOf(record);
+    const at = start + place.unitKeyHash;
+    for (let i = 0; i < unitKeyHashBytes; i++) bytes[at + i] = digest[i]!;
+    view.setUint32(start + place.keyGeneration, this.#hashKey.generation, true);
+    view.setUint32(start + place.unit, 0, true);
+    view.setUint32(start, from - start - headBytes, true);
+    return from;
   }
 
-  #digestOf(key: string): Buffer {
-    let digest = this.#digests.get(key);
-    if (digest === undefined) {
-      digest = createHmac('sha256', this.#hashKey.key).update(key).digest().subarray(0, unitKeyHashBytes);
-      if (this.#digests.size >= digestsMax) this.#digests.clear();
-      this.#digests.set(key, digest);
-    }
-    return digest;
+  #digestOf(record: Bytes): Buffer {
+    const { from, to } = this.#stretch;
+    const key = record.bytes.toString('utf8', from, to);
+    const digest = createHmac('sha256', this.#hashKey.key).update(key).digest().subarray(0, unitKeyHashBytes);
+    return this.#digests.put(record, this.#stretch, digest);
   }
 }

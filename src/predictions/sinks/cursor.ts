@@ -3,7 +3,8 @@
  * the last row that was dealt with. Rows are found again by what they are and not by their number, because a file may be
  * written anew with fewer of them.
  *
- * A cursor that cannot be read, or is not one, is no cursor: everything is sent again rather than something left out.
+ * A cursor that cannot be read, or is not one, is no cursor, which is told: everything is sent again rather than something
+ * left out.
  *
  * Must not know what is sent.
  */
@@ -26,9 +27,10 @@ export class Cursor {
   readonly #path: string;
   readonly #positions: Map<string, Position>;
 
-  constructor(path: string) {
+  /** @param onDamaged told why what is there counts as nothing */
+  constructor(path: string, onDamaged: (error: Error) => void) {
     this.#path = path;
-    this.#positions = read(path);
+    this.#positions = read(path, onDamaged);
   }
 
   of(model: string): Position {
@@ -50,13 +52,15 @@ export class Cursor {
   }
 }
 
-function read(path: string): Map<string, Position> {
+function read(path: string, onDamaged: (error: Error) => void): Map<string, Position> {
   try {
     const entries = Object.entries(JSON.parse(readFileSync(path, 'utf8')) as Record<string, Position>);
-    return new Map(
-      entries.filter(([, { offset, rows }]) => Number.isSafeInteger(offset) && Number.isSafeInteger(rows)),
-    );
-  } catch {
+    const sound = entries.filter(([, { offset, rows }]) => Number.isSafeInteger(offset) && Number.isSafeInteger(rows));
+    if (sound.length < entries.length) onDamaged(new Error(`${entries.length - sound.length} models have no position`));
+    return new Map(sound);
+  } catch (error) {
+    // A sink that is new has none.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onDamaged(error as Error);
     return new Map();
   }
 }

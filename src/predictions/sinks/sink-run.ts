@@ -28,6 +28,8 @@ export interface SinkRunOptions {
   readonly after: (delayMs: number, call: () => void) => () => void;
   /** Milliseconds since the epoch. */
   readonly epochMs: () => number;
+  /** How far it had come is not known: all files that are there, or those of some models, are sent again. */
+  readonly onCursorDamaged: (error: Error) => void;
   /** The first failure in a row, and the success after it. */
   readonly onFailing: (error: Error) => void;
   readonly onRecovered: () => void;
@@ -59,7 +61,7 @@ export class SinkRun {
 
   constructor(options: SinkRunOptions) {
     this.#options = options;
-    this.#cursor = new Cursor(options.cursorPath);
+    this.#cursor = new Cursor(options.cursorPath, options.onCursorDamaged);
   }
 
   stats(): SinkStats {
