@@ -34,6 +34,19 @@ export interface Log {
   flush(): void;
 }
 
+/** How lines are written from now on. */
+export interface LogManner {
+  readonly logLevel: LogLevel;
+  readonly mutedLevels?: readonly LogLevel[];
+  readonly timeForm?: 'default' | 'ISO8601';
+}
+
+export function setManner(log: Log, { logLevel, mutedLevels = [], timeForm = 'default' }: LogManner): void {
+  log.setLevel(logLevel);
+  log.setMuted(mutedLevels);
+  log.setTimeForm(timeForm);
+}
+
 export interface LogOptions {
   readonly level: LogLevel;
   /** `auto` = pretty on a terminal, JSON otherwise. */

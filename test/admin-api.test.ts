@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { activityOf } from '../src/admin/activity.js';
-import { Admin, type AdminReply } from '../src/admin/api.js';
+import { Admin, type AdminReply, type Malformed } from '../src/admin/api.js';
 import { type ConfiguredTokens, Keyring } from '../src/admin/auth.js';
 import type { RefusedCaller } from '../src/admin/gate.js';
 import { exactJson } from '../src/admin/json.js';
@@ -26,7 +26,7 @@ const three: ConfiguredTokens = {
 };
 
 interface Question {
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
   readonly query?: string;
   readonly token?: string;
   readonly peer?: string;
@@ -37,6 +37,7 @@ interface Question {
 function door(configured: ConfiguredTokens = { token: '', tokens: {} }, clock = { ms: 0 }, isMetricsOpen = false) {
   const reached: { readonly what: string; readonly actor: string }[] = [];
   const refused: RefusedCaller[] = [];
+  const malformed: Malformed[] = [];
   const note = (what: string, actor = '') => {
     reached.push({ what, actor });
     return Promise.resolve<unknown>({});
@@ -56,6 +57,7 @@ function door(configured: ConfiguredTokens = { token: '', tokens: {} }, clock = 
     hook: (segments) => note(`hook ${segments.join('/')}`),
     jsonText: exactJson,
     statusOf,
+    onMalformed: (one) => void malformed.push(one),
   });
   const ask = async (method: string, path: string, question: Question = {}): Promise<AdminReply> => {
     const { body = '', query = '', token, peer = '127.0.0.1', headers = {} } = question;
@@ -64,7 +66,7 @@ function door(configured: ConfiguredTokens = { token: '', tokens: {} }, clock = 
     const admitted = admin.admit({ method, path, query, peer, header: (name) => sent[name] });
     return 'answer' in admitted ? admitted.answer(Buffer.from(body)) : admitted;
   };
-  return { ask, reached, refused };
+  return { ask, reached, refused, malformed };
 }
 
 /** A path of the table as somebody would ask it. */
@@ -272,6 +274,62 @@ test('another method is refused with those there are', async () => {
   assert.deepEqual(await reply('POST', '/'), [405, 'GET']);
 });
 
+/** Rows that read a body of ours; a source signs its own. */
+const bodied = urlTable.filter(({ path, body }) => body !== undefined && !path.startsWith('/hooks/'));
+const notSupported = '/v2/repository/{repository}';
+
+test('no address takes a body that is malformed, and each is told of with whom it came from', async () => {
+  const bodies = [
+    '{',
+    'null null',
+    '[]',
+    '"now"',
+    '7',
+    '\u0000',
+    '{"a":1,}',
+    "{'version':'1'}",
+    '['.repeat(100_000),
+    '['.repeat(100_000) + ']'.repeat(100_000),
+    Buffer.from('{"reason":"\xff"}', 'latin1'),
+    Buffer.from('{}', 'utf16le'),
+  ];
+  assert.ok(bodied.length > 20);
+  const { ask, reached, malformed } = door(three);
+  for (const [row, { method, path }] of bodied.entries()) {
+    for (const [number, body] of bodies.entries()) {
+      const peer = `10.0.${row}.${number}`;
+      const { status, body: said } = await ask(method, filled(path), { body, peer, token: tokens.admin });
+      const told = malformed.pop();
+      if (path.startsWith(notSupported) && number > 1) continue;
+      assert.equal(status, 400, `${path} ${String(body).slice(0, 20)}: ${status} ${said.slice(0, 200)}`);
+      assert.ok(said.length < 1200, path);
+      assert.deepEqual(reached, [], path);
+      assert.deepEqual(told, { status: 400, peer, method, path: filled(path), caller: 'ada' });
+    }
+  }
+});
+
+test('a member that nobody knows is refused, whatever it is called', async () => {
+  const names = ['__proto__', 'constructor', 'toString', 'x'.repeat(100_000), '\u0000', '"><img src=x onerror=y>'];
+  const { ask, reached } = door();
+  for (const { method, path } of bodied.filter((row) => row.path.startsWith('/admin/'))) {
+    for (const name of names) {
+      const { status, body } = await ask(method, filled(path), { body: `{${JSON.stringify(name)}:1}` });
+      assert.equal(status, 400, `${path} ${name.slice(0, 20)}: ${body.slice(0, 200)}`);
+      assert.ok(body.length < 1200, path);
+      assert.deepEqual(reached, []);
+    }
+  }
+  assert.equal(({} as { polluted?: unknown }).polluted, undefined);
+});
+
+test('a flood of malformed requests does not fill the log, and who may ask has still been answered', async () => {
+  const { ask, malformed } = door();
+  for (let visit = 0; visit < 500; visit++) assert.equal((await ask('POST', '/admin/gc', { body: '{' })).status, 400);
+  assert.equal(malformed.length, 10);
+  assert.equal((await ask('GET', '/admin/models')).status, 200);
+});
+
 test('a malformed body is refused as such', async () => {
   const { ask, reached } = door();
   for (const body of ['{', '[]', '"now"', '{"version":{}}', '{"version":"1","label":"<b>"}', '\u0000']) {
@@ -281,9 +339,21 @@ test('a malformed body is refused as such', async () => {
   assert.deepEqual(reached, []);
 });
 
-test('files of the console are a closed list, whatever a path is made to look like', async () => {
-  const { ask } = door();
+test('files of the console are a closed list, whatever a path is made to look like, and whoever tries is told of', async () => {
   const tricks = [
+    '/console/%252e%252e%252fpackage.json',
+    '/console/..%5c..%5cpackage.json',
+    '/console/%2fetc%2fpasswd',
+    '/console/%2e%2e%2f%2e%2e%2f%2e%2e%2fetc%2fpasswd',
+    '/%2e%2e/%2e%2e/etc/passwd',
+    '/..;/admin/models/a/unload',
+    '/console/console.js%2500',
+    '/console/CONSOLE.JS',
+    '/console/console.js.',
+    '/console/console.js%20',
+    'http://127.0.0.1/console/console.js',
+    '*',
+    '',
     '/console/../console.js',
     '/console/..%2f..%2fpackage.json',
     '/console/%2e%2e/package.json',
@@ -300,8 +370,21 @@ test('files of the console are a closed list, whatever a path is made to look li
     '/console/constructor',
     '/console/.git/config',
   ];
-  for (const path of tricks) assert.equal((await ask('GET', path)).status, 404, path);
+  const { ask, malformed } = door();
+  for (const [number, path] of tricks.entries()) {
+    const peer = `10.0.0.${number}`;
+    assert.equal((await ask('GET', path, { peer })).status, 404, path);
+    assert.deepEqual(malformed.pop(), { status: 404, peer, method: 'GET', path, caller: 'loopback' });
+  }
   assert.equal((await ask('GET', '/console/%ff')).status, 400);
+  assert.equal((await ask('GET', `/${'x'.repeat(10_000)}`)).status, 404);
+  assert.deepEqual(
+    malformed.map(({ status, path }) => [status, path.length]),
+    [
+      [400, 12],
+      [404, 200],
+    ],
+  );
 });
 
 test('the page may run its own scripts only, and answers are not kept', async () => {

@@ -119,6 +119,33 @@ test('labels of any text stay within their quotes', () => {
   assert.doesNotMatch(text, /^evil_total/m);
 });
 
+test('a label value is cut where it would be a text of its own, and what is no UTF-8 becomes a sign for that', () => {
+  const room = createMetricsRoom();
+  const long = 'x'.repeat(1_000_000);
+  room.put('1.1', [
+    requests(1, { model: long }),
+    requests(2, { model: `${long}y` }),
+    requests(4, { model: 'a\ud800b' }),
+  ]);
+  const text = room.text([]);
+  assert.equal(parse(text).get(`sluice_requests_total{model="${'x'.repeat(255)}…"}`), 3, 'no line stands there twice');
+  assert.equal(parse(text).get('sluice_requests_total{model="a\ufffdb"}'), 4);
+  assert.ok(text.isWellFormed());
+  assert.ok(text.length < 2000, `${text.length}`);
+});
+
+test('100,000 label values leave as many series as are allowed, and the sum is right', () => {
+  const room = createMetricsRoom({ seriesMax: 100 });
+  const series = Array.from({ length: 100_000 }, (_, at) => ({ labels: { model: `"\n\\${at}` }, value: 1 }));
+  room.put('1.1', [{ ...requests(0), series }]);
+  const samples = [...parse(room.text([]))].filter(([name]) => name.startsWith('sluice_requests_total'));
+  assert.equal(samples.length, 101);
+  assert.equal(
+    samples.reduce((sum, [, value]) => sum + value, 0),
+    100_000,
+  );
+});
+
 test('series beyond the cap are added up under _other, and no counter goes down on the way', () => {
   const room = createMetricsRoom({ seriesMax: 3 });
   const models = (count: number, value: number): Family[] => [
@@ -176,6 +203,19 @@ test('what a living process does not tell any more still counts, also when it be
   assert.equal(parse(room.text([])).has('sluice_queue_depth{model="m"}'), false);
   room.put('1.1', [requests(2)]);
   assert.equal(parse(room.text([])).get(requestsKey), 7);
+});
+
+test('a family that a process tells in two parts is counted once, however often it is told', () => {
+  const room = createMetricsRoom();
+  const parts = (count: number) => [requests(count, { thread: 'main' }), requests(10 * count, { thread: 'observer' })];
+  for (const count of [1, 2, 3, 4]) room.put('1.1', parts(count));
+  const samples = () => parse(room.text([]));
+  assert.equal(samples().get('sluice_requests_total{thread="main"}'), 4);
+  assert.equal(samples().get('sluice_requests_total{thread="observer"}'), 40);
+  room.put('1.1', parts(5).slice(1));
+  assert.equal(samples().get('sluice_requests_total{thread="main"}'), 4, 'what is not told any more still counts');
+  room.end('1.1');
+  assert.equal(samples().get('sluice_requests_total{thread="observer"}'), 50);
 });
 
 test('series of equal labels within one process add up, in whatever order the labels stand', () => {

@@ -15,6 +15,8 @@ const object = (properties: Readonly<Record<string, object>>) => ({
   properties,
 });
 const orNull = (type: string) => ({ type: [type, 'null'] });
+const time = { type: 'string', format: 'date-time' };
+const tensor = object({ name: text, datatype: text, shape: list({ type: 'integer' }) });
 const histogram = object({ counts: list(count), sum: count });
 const source = object({ name: text, type: text, isUp: flag, reason: text, lastSuccess: orNull('string') });
 
@@ -59,13 +61,43 @@ export const answerSchemas = {
       }),
     ),
   }),
+  Version: object({
+    model: text,
+    version: text,
+    source: text,
+    revision: text,
+    state: text,
+    reason: text,
+    isDefault: flag,
+    labels: list(text),
+    isWanted: flag,
+    isListed: flag,
+    stage: { enum: ['registered', 'shadow', 'canary', 'champion', 'retired', null] },
+    stages: list(object({ stage: text, at: time, by: text, reason: text })),
+    checks: list(object({ stage: text, check: text, isMet: flag, reason: text })),
+    aliases: list(object({ label: text, from: time, until: orNull('string') })),
+    sha256: text,
+    bytes: orNull('number'),
+    pulledAt: orNull('string'),
+    files: list(object({ path: text, bytes: count, sha256: text })),
+    signature: orNull('object'),
+    quarantine: orNull('object'),
+    approvals: object({ approvals: list({ type: 'object' }), break_glass: list({ type: 'object' }) }),
+    inputs: list(tensor),
+    outputs: list(tensor),
+    maxBatchSize: orNull('number'),
+    manifest: orNull('object'),
+    trial: orNull('object'),
+    refusedFor: orNull('string'),
+    facts: { type: 'object' },
+  }),
   AuditEntries: object({
     entries: list(
       object({
         entry: object({
           seq: count,
           prev: text,
-          ts: { type: 'string', format: 'date-time' },
+          ts: time,
           actor: text,
           action: text,
           subject: text,

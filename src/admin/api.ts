@@ -4,6 +4,8 @@
  *   head ─▶ admit: path known? browser's page ours? who? may he? ─▶ Admitted ─ body ─▶ answer
  *                  └─ an answer at once, before any body is read
  *
+ * What nobody can mean – a path there is not, a body that cannot be read – is told to the root, which logs it.
+ *
  * Must not know sockets, the registry or processes: it is given functions.
  */
 import { type Code, GatewayError, invalid } from '../core/errors.js';
@@ -11,7 +13,7 @@ import type { ServedListing } from '../core/listing.js';
 import { type RelayCall, relayOf } from '../core/relay.js';
 import type { Activity } from './activity.js';
 import type { Principal, Role } from './auth.js';
-import { type Entrance, Gate, type Refused } from './gate.js';
+import { type Entrance, Gate, lineOf, type Refused, type RequestLine } from './gate.js';
 import { openApiDocument } from './openapi.js';
 import { type Operation, operationOf } from './operations.js';
 import { answerHeaders, type PageFile, pageHeaders, readPage } from './page.js';
@@ -38,6 +40,15 @@ export interface AdminReply {
 /** A request that may come in; `answer` never throws. */
 export interface Admitted {
   readonly answer: (body: Uint8Array) => Promise<AdminReply>;
+  /** Its body could not be had. */
+  readonly refuse: (status: number, error: GatewayError) => AdminReply;
+}
+
+/** A request that was refused although its caller may ask. */
+export interface Malformed extends RequestLine {
+  readonly status: number;
+  /** Name of the token; empty where it did not come to that. */
+  readonly caller: string;
 }
 
 export interface AdminOptions extends Entrance {
@@ -59,6 +70,8 @@ export interface AdminOptions extends Entrance {
   ) => Promise<unknown>;
   readonly jsonText: (value: unknown) => string;
   readonly statusOf: Readonly<Record<Code, number>>;
+  /** Not told more often of one address than a log can take. */
+  readonly onMalformed: (one: Malformed) => void;
 }
 
 const json = 'application/json';
@@ -84,20 +97,33 @@ export class Admin {
       const row = rows.find(({ method }) => method === (request.method === 'HEAD' ? 'GET' : request.method));
       const passed = this.#gate.pass({ ...request, role: roleOf(row, rows) });
       if ('error' in passed) return this.#refused(passed);
-      if (rows.length === 0) return this.#failure(new GatewayError('NOT_FOUND', 'Not Found'));
-      if (row === undefined) return notAllowed(rows);
-      return { answer: (body) => this.#answer({ row, segments, caller: passed, header, request, body }) };
+      const reply = rows.length === 0 ? this.#failure(new GatewayError('NOT_FOUND', 'Not Found')) : notAllowed(rows);
+      if (row === undefined) return this.#malformed(reply, request, passed.name);
+      return {
+        answer: (body) => this.#answer({ row, segments, caller: passed, header, request, body }),
+        refuse: (status, { message }) => this.#malformed(failure(status, message), request, passed.name),
+      };
     } catch (error) {
-      return this.#failure(GatewayError.from(error));
+      return this.#malformed(this.#failure(GatewayError.from(error)), request, '');
     }
   }
 
   async #answer(asked: Asked): Promise<AdminReply> {
     try {
       return await this.#route(asked);
-    } catch (error) {
-      return this.#failure(GatewayError.from(error));
+    } catch (thrown) {
+      const error = GatewayError.from(thrown);
+      const reply = this.#failure(error);
+      return error.code === 'INVALID_ARGUMENT' ? this.#malformed(reply, asked.request, asked.caller.name) : reply;
     }
+  }
+
+  #malformed(reply: AdminReply, request: AdminRequest, caller: string): AdminReply {
+    const { status } = reply;
+    // Whose client is gone has said nothing wrong.
+    const isTold = status !== 499 && this.#gate.takeLine(request.peer);
+    if (isTold) this.#options.onMalformed({ status, ...lineOf(request), caller });
+    return reply;
   }
 
   async #route(asked: Asked): Promise<AdminReply> {
@@ -163,9 +189,12 @@ export class Admin {
   }
 
   #failure({ code, message }: GatewayError): AdminReply {
-    const status = this.#options.statusOf[code];
-    return { status, contentType: json, body: JSON.stringify({ error: message }), headers: answerHeaders };
+    return failure(this.#options.statusOf[code], message);
   }
+}
+
+function failure(status: number, error: string): AdminReply {
+  return { status, contentType: json, body: JSON.stringify({ error }), headers: answerHeaders };
 }
 
 interface Asked {
@@ -197,8 +226,9 @@ function notAllowed(rows: readonly Row[]): AdminReply {
   };
 }
 
-/** Split first, then decoded exactly once. */
+/** Split first, then decoded exactly once. What does not begin with a slash leads nowhere. */
 function segmentsOf(path: string): string[] {
+  if (!path.startsWith('/')) return [];
   try {
     return path.slice(1).split('/').map(decodeURIComponent);
   } catch {
@@ -206,10 +236,12 @@ function segmentsOf(path: string): string[] {
   }
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 function bodyOf(body: Uint8Array): unknown {
   if (body.length === 0) return undefined;
   try {
-    return JSON.parse(Buffer.from(body).toString('utf8'));
+    return JSON.parse(utf8.decode(body));
   } catch (error) {
     throw invalid(`failed to parse the request JSON buffer: ${(error as Error).message}`);
   }

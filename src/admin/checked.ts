@@ -5,7 +5,9 @@
  */
 import type { z } from 'zod';
 import { GatewayError, invalid } from '../core/errors.js';
-import { isModelName } from '../core/model.js';
+import { isModelName, isVersionText } from '../core/model.js';
+
+const textMax = 1000;
 
 /** @throws NOT_FOUND for a name that no model can have */
 export function modelOf(name = ''): string {
@@ -13,10 +15,17 @@ export function modelOf(name = ''): string {
   throw new GatewayError('NOT_FOUND', `Request for unknown model: '${name.slice(0, 128)}' is not found`);
 }
 
+/** @throws NOT_FOUND for what no version can be called */
+export function versionOf(text = ''): string {
+  if (isVersionText(text)) return text;
+  throw new GatewayError('NOT_FOUND', `expected a version number, got '${text.slice(0, 20)}'`);
+}
+
 /** @throws INVALID_ARGUMENT with the path of the first thing that is wrong */
 export function checked<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
   const result = schema.safeParse(body ?? {});
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  throw invalid(`${issue.path.length === 0 ? 'body' : issue.path.join('.')}: ${issue.message}`);
+  // It names keys as they were sent.
+  throw invalid(`${issue.path.length === 0 ? 'body' : issue.path.join('.')}: ${issue.message}`.slice(0, textMax));
 }

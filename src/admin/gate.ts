@@ -17,12 +17,15 @@ import { Attempts } from './attempts.js';
 import { isAtLeast, type Keyring, type Principal, type Role } from './auth.js';
 import { foreignOrigin } from './origin.js';
 
-export interface RefusedCaller {
-  readonly kind: 'admin_unauthenticated' | 'admin_forbidden' | 'admin_foreign_origin' | 'admin_throttled';
+export interface RequestLine {
   readonly peer: string;
   readonly method: string;
   /** At most 200 characters of it. */
   readonly path: string;
+}
+
+export interface RefusedCaller extends RequestLine {
+  readonly kind: 'admin_unauthenticated' | 'admin_forbidden' | 'admin_foreign_origin' | 'admin_throttled';
   /** Whose role is too low; empty = nobody known. */
   readonly caller: string;
   /** So many came from this address that a line for each would fill the log. */
@@ -104,12 +107,22 @@ export class Gate {
     return { error: new GatewayError('PERMISSION_DENIED', message), headers: [] };
   }
 
-  #tell({ method, path, peer }: Caller, kind: RefusedCaller['kind'], name = ''): void {
-    const isOneOfMany = this.#lines.waitMs(peer) > 0;
-    if (!isOneOfMany) this.#lines.count(peer);
-    const asked = { method: method.slice(0, 20), path: path.slice(0, 200) };
-    this.#entrance.onRefused({ kind, peer, ...asked, caller: name, isOneOfMany });
+  #tell(caller: Caller, kind: RefusedCaller['kind'], name = ''): void {
+    const isOneOfMany = !this.takeLine(caller.peer);
+    this.#entrance.onRefused({ kind, ...lineOf(caller), caller: name, isOneOfMany });
   }
+
+  /** Whether one more line about this address may be written: nobody fills the log. */
+  takeLine(peer: string): boolean {
+    if (this.#lines.waitMs(peer) > 0) return false;
+    this.#lines.count(peer);
+    return true;
+  }
+}
+
+/** As a line of the log tells it. */
+export function lineOf({ peer, method, path }: Pick<Caller, 'peer' | 'method' | 'path'>): RequestLine {
+  return { peer, method: method.slice(0, 20), path: path.slice(0, 200) };
 }
 
 function shutOut(waitMs: number): Refused {

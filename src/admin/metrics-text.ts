@@ -46,11 +46,15 @@ export function labelText(labels: Readonly<Record<string, string>>, names: reado
   return text;
 }
 
-const special = /[\\"\n]/;
+/** A tensor has a name as long as whoever made the model likes. */
+const valueCharactersMax = 256;
+/** Halves of characters, too, which would be no UTF-8. */
+const special = /[\\"\n\ud800-\udfff]/;
 
 function escaped(value: string): string {
-  if (!special.test(value)) return value;
-  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+  const short = value.length > valueCharactersMax ? `${value.slice(0, valueCharactersMax - 1)}…` : value;
+  if (!special.test(short)) return short;
+  return short.toWellFormed().replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 
 /** @param more families that are Prometheus text already */

@@ -144,7 +144,12 @@ class Room implements MetricsRoom {
 
 /** Series of `before` that are not in `after`. */
 function untold(before: readonly Family[], after: readonly Family[]): Family[] {
-  const afterByName = new Map(after.map((family) => [family.name, family.series]));
+  const afterByName = new Map<string, readonly Series[]>();
+  // A process may tell a family in parts, each of a thread of its own.
+  for (const { name, series } of after) {
+    const known = afterByName.get(name);
+    afterByName.set(name, known === undefined ? series : [...known, ...series]);
+  }
   return before.flatMap((family) => {
     if (family.type === 'gauge') return [];
     const left = missing(family.series, afterByName.get(family.name) ?? []);

@@ -95,6 +95,7 @@ const schemaNames: Readonly<Record<string, keyof typeof answerSchemas>> = {
   '/admin/audit': 'AuditEntries',
   '/admin/sources': 'Sources',
   '/admin/models/{model}': 'Model',
+  '/admin/models/{model}/versions/{version}': 'Version',
 };
 
 /** Every change of a model is answered with the model as it is then. */

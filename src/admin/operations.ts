@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { invalid } from '../core/errors.js';
 import { isLabel, isVersionText } from '../core/model.js';
 import type { Role } from './auth.js';
-import { checked, modelOf } from './checked.js';
+import { checked, modelOf, versionOf } from './checked.js';
 import { type DriftQuestion, driftQuery, driftQuestion } from './drift-operations.js';
 import { type LogQuestion, logRows } from './log-operations.js';
 import { type Routing, routingRows } from './route-operations.js';
@@ -19,6 +19,7 @@ import { type Triggering, triggerRows } from './trigger-operations.js';
 
 export type Operation =
   | { readonly operation: 'show'; readonly model: string }
+  | { readonly operation: 'version'; readonly model: string; readonly version: string }
   | { readonly operation: 'history'; readonly model: string }
   /** @param reason why, for the audit log */
   | { readonly operation: 'load' | 'unload'; readonly model: string; readonly reason?: string | undefined }
@@ -154,6 +155,11 @@ export const operationRows: readonly OperationRow[] = [
     operation: 'show',
     model: modelOf(model),
   })),
+  get(
+    '/admin/models/{model}/versions/{version}',
+    { summary: 'All that is known of one version: content, manifest, trial, signature, stages, approvals' },
+    ({ model, version: text }) => ({ operation: 'version', model: modelOf(model), version: versionOf(text) }),
+  ),
   get(
     '/admin/models/{model}/quality',
     { summary: 'How right each version is, by the labels that came' },

@@ -122,6 +122,11 @@ export class TraceRoom {
     else this.#budgets.set(model, new TraceBudget(count, this.#totalsOf(model)));
   }
 
+  /** @throws what `update` would; it changes nothing */
+  check(named: Named): void {
+    checkedTrace(named);
+  }
+
   /** @throws INVALID_ARGUMENT, UNIMPLEMENTED */
   update(model: string, named: Named): TraceSettings {
     const changes = checkedTrace(named);
@@ -224,12 +229,20 @@ export class LogRoom {
     return this.#settings;
   }
 
+  /** @throws what `update` would; it changes nothing */
+  check(named: Named): void {
+    this.#checked(named);
+  }
+
+  #checked(named: Named): [string, unknown][] {
+    return Object.entries(named)
+      .map(([key, value]): [string, unknown] => [key, checkedLog(this.#settings, key, value)])
+      .filter(([, value]) => value !== undefined);
+  }
+
   /** @throws INVALID_ARGUMENT, UNIMPLEMENTED */
   update(named: Named): LogSettings {
-    const changes = Object.entries(named)
-      .map(([key, value]) => [key, checkedLog(this.#settings, key, value)])
-      .filter(([, value]) => value !== undefined);
-    this.#settings = { ...this.#settings, ...Object.fromEntries(changes) };
+    this.#settings = { ...this.#settings, ...Object.fromEntries(this.#checked(named)) };
     this.#onChange(this.#settings);
     return this.#settings;
   }

@@ -33,6 +33,7 @@ export const auditActions = [
   'pin',
   'unpin',
   'gc',
+  'source.polled',
   'serial.forced',
   // Names and routes.
   'alias.set',
@@ -61,6 +62,8 @@ export const auditActions = [
   'threshold.changed',
   'trigger.fired',
   'trigger.closed',
+  'trigger.tested',
+  'trigger.replayed',
   'erasure',
 ] as const;
 
