@@ -11,6 +11,7 @@
  * Must not know rooms.
  */
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from '../bench/command.js';
 import { addTuneCommand } from '../bench/tune/command.js';
@@ -100,8 +101,9 @@ async function serve(_: unknown, command: Command): Promise<void> {
 async function check(_: unknown, command: Command): Promise<void> {
   const { loaded, problems } = resolveConfig(sourcesOf(command, process.env));
   if (problems.length === 0) {
-    const { checkModels } = await import('./control.js');
-    problemsEnd(await checkModels(loaded.config));
+    const { modelProblems } = await import('./control/check.js');
+    const given = { now: () => performance.now(), epochNow: Date.now, random: Math.random };
+    problemsEnd(await modelProblems({ config: loaded.config, cores: availableParallelism(), ...given }));
     write('configuration and models are right\n');
   }
   problemsEnd(problems);

@@ -20,10 +20,10 @@ import type { RouteTable } from './core/route.js';
 import type { ShadowReport } from './core/shadow-report.js';
 import type { VersionStatistics } from './core/statistics.js';
 import type { TracePlan } from './core/trace.js';
+import type { LogManner } from './log.js';
 
 /** Settings that may change while serving. */
-export interface LiveSettings {
-  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+export interface LiveSettings extends LogManner {
   /** Absent as long as nobody changed it: then the configuration says who is traced. */
   readonly trace?: TracePlan;
 }
@@ -78,7 +78,7 @@ export interface Listening {
 
 export type FromGateway =
   | { readonly kind: 'started' }
-  | ({ readonly kind: 'opened'; readonly openMs: number } & InstanceId)
+  | ({ readonly kind: 'opened' } & InstanceId)
   | ({ readonly kind: 'openFailed'; readonly failure: Failure } & InstanceId)
   | ({ readonly kind: 'drained' } & InstanceId)
   | { readonly kind: 'routed'; readonly generation: number }

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import { GatewayError } from '../src/core/errors.js';
 import { type ArchiveLimits, unpack } from '../src/registry/archive.js';
 import { Refusal, type SecurityKind } from '../src/registry/refusal.js';
 
+const { gzipSync } = zlib;
+/** Of Node 22.15 and newer. */
+const { zstdCompressSync } = zlib as { readonly zstdCompressSync?: (bytes: Uint8Array) => Buffer };
 const root = mkdtempSync(join(tmpdir(), 'sluice-archive-'));
 after(() => rmSync(root, { recursive: true, force: true }));
 
@@ -353,6 +356,30 @@ test('a gzip that ends early, is damaged or is none is refused', async () => {
     );
     assert.deepEqual(treeOf(directory), []);
   }
+});
+
+test('zstd is unpacked where the zlib of this Node has it, and refused with what to do elsewhere', async () => {
+  const tar = tarOf({ name: 'first', content: '1' }, { name: 'x', content: randomBytes(300_000) });
+  const directory = freshDirectory();
+  const refusedAs = async (bytes: Uint8Array, text: RegExp) => {
+    await assert.rejects(
+      unpack(inPieces(bytes), 'tar+zstd', directory, limits),
+      (error) => error instanceof Refusal && error.kind === 'archive' && text.test(error.message),
+    );
+    assert.deepEqual(treeOf(directory), []);
+  };
+  if (zstdCompressSync === undefined)
+    return refusedAs(tar, /by zstd, which needs Node 22\.15 or newer: .* push it as raw, tar or tar\+gzip/);
+  const packed = zstdCompressSync(tar);
+  await refusedAs(packed.subarray(0, -5), /not a whole tar/);
+  await refusedAs(packed.subarray(0, 9), /not a whole zstd stream: it unpacks to nothing/);
+  await refusedAs(Buffer.from('no zstd'), /not a whole zstd stream/);
+  await refusedAs(zstdCompressSync(tarOf({ name: 'z', content: Buffer.alloc(70 << 20) })), /at most 100 for one/);
+  const files = await unpack(inPieces(packed), 'tar+zstd', directory, limits);
+  assert.deepEqual(
+    files.map(({ path, bytes }) => `${path} ${bytes}`),
+    ['first 1', 'x 300000'],
+  );
 });
 
 test('a bomb is refused when it passes 64 MiB at more than a hundred to one', async () => {

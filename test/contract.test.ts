@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TensorSpec } from '../src/core/tensor.js';
-import { type Contract, contractBreaches } from '../src/registry/contract.js';
+import { type Contract, contractBreaches, contractChanges } from '../src/registry/contract.js';
 
 const fp32 = (name: string, ...shape: number[]): TensorSpec => ({ name, datatype: 'FP32', shape });
 
@@ -42,7 +42,7 @@ describe('a next version keeps the contract', () => {
 
 describe('a next version breaks the contract', () => {
   const broken: readonly (readonly [string, Contract, string])[] = [
-    ['without an input', withInputs(), "input 'x': was FP32 [-1,30], is gone"],
+    ['without an input', withInputs(), "input 'x': was FP32 [-1,30], is gone; callers send it"],
     [
       'with another input',
       withInputs(fp32('x', -1, 30), fp32('y', -1)),
@@ -68,7 +68,11 @@ describe('a next version breaks the contract', () => {
       withInputs(fp32('x', -1, 31)),
       "input 'x': was FP32 [-1,30], is FP32 [-1,31]; dimension 1 may become -1 and nothing else",
     ],
-    ['without an output', withOutputs(fp32('extra', -1)), "output 'probabilities': was FP32 [-1,2], is gone"],
+    [
+      'without an output',
+      withOutputs(fp32('extra', -1)),
+      "output 'probabilities': was FP32 [-1,2], is gone; callers read it",
+    ],
     [
       'when an output widens',
       withOutputs(fp32('probabilities', -1, -1)),
@@ -77,19 +81,23 @@ describe('a next version breaks the contract', () => {
     [
       'when labels change places',
       { ...old, labels: { probabilities: ['fraud', 'legit'] } },
-      "labels of output 'probabilities': entry 0 was 'legit', is 'fraud'",
+      "labels of output 'probabilities': entry 0: was 'legit', is 'fraud'; they must stay, in their order",
     ],
     [
       'when there are more labels',
       { ...old, labels: { probabilities: ['legit', 'fraud', 'unsure'] } },
-      "labels of output 'probabilities': were 2, are 3",
+      "number of labels of output 'probabilities': was 2, is 3; they must stay, in their order",
     ],
     [
       'when features change places',
       { ...old, features: [...old.features!].reverse() },
-      "features: entry 0 was 'amount' (numeric, x[0]), is 'country' (categorical, x[1])",
+      "features: entry 0: was 'amount' (numeric, x[0]), is 'country' (categorical, x[1]); they must stay, in their order",
     ],
-    ['when a feature goes', { ...old, features: old.features!.slice(0, 1) }, 'features: were 2, are 1'],
+    [
+      'when a feature goes',
+      { ...old, features: old.features!.slice(0, 1) },
+      'number of features: was 2, is 1; they must stay, in their order',
+    ],
   ];
   for (const [name, next, text] of broken) it(name, () => assert.deepEqual(contractBreaches(old, next), [text]));
 
@@ -97,4 +105,14 @@ describe('a next version breaks the contract', () => {
     const next = { ...withInputs(fp32('y', -1)), labels: { probabilities: ['a', 'b'] } };
     assert.equal(contractBreaches(old, next).length, 3);
   });
+});
+
+it('what callers will not notice is a change all the same', () => {
+  const next = { ...withInputs(fp32('x', -1, -1)), labels: {} };
+  const more = { ...next.signature, outputs: [...old.signature.outputs, fp32('extra', -1)] };
+  assert.deepEqual(contractChanges(old, { ...next, signature: more }), [
+    { what: "input 'x'", from: 'FP32 [-1,30]', to: 'FP32 [-1,-1]', rule: undefined },
+    { what: "output 'extra'", from: undefined, to: 'FP32 [-1]', rule: undefined },
+  ]);
+  assert.deepEqual(contractChanges(old, old), []);
 });

@@ -2,14 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { halfOf, numberOf } from '../src/core/half.js';
 import { JsonReader } from '../src/http/json-reader.js';
+import { jsonValueOf } from '../src/http/json-value.js';
 import { booleansText, floatsText, integersText, jsonText, quoted, stringsText } from '../src/http/json-writer.js';
 
 function read(text: string | Buffer, depthMax = 100): unknown {
-  const bytes = Buffer.from(text);
-  const reader = new JsonReader(bytes, bytes.length, depthMax);
-  const value = reader.readValue();
-  reader.finish();
-  return value;
+  return jsonValueOf(Buffer.from(text), depthMax);
 }
 
 test('every JSON text is read as JSON.parse reads it', () => {

@@ -10,6 +10,8 @@ const get = (path: string, query = ''): Operation | undefined =>
 
 test('what is only looked at is asked by GET', () => {
   assert.deepEqual(get('models/a'), { operation: 'show', model: 'a' });
+  assert.deepEqual(get('models/a/versions/3'), { operation: 'version', model: 'a', version: '3' });
+  assert.throws(() => get('models/a/versions/03'), { code: 'NOT_FOUND', message: /expected a version number/ });
   assert.deepEqual(get('models/a/history'), { operation: 'history', model: 'a' });
   assert.deepEqual(get('sources'), { operation: 'sources' });
   assert.deepEqual(get('plan'), { operation: 'plan' });

@@ -4,9 +4,10 @@ import { test } from 'node:test';
 import { GatewayError } from '../src/core/errors.js';
 import { nameOf, type VersionSpec } from '../src/core/model.js';
 import type { RouteTable } from '../src/core/route.js';
+import { AdmissionRefusal } from '../src/registry/admission-refusal.js';
 import type { OfferedModel } from '../src/registry/catalogue.js';
 import { Registry } from '../src/registry/registry.js';
-import type { Publication, RegistryOptions } from '../src/registry/registry-options.js';
+import type { Publication, RegistryOptions, Relabelling } from '../src/registry/registry-options.js';
 import { noFacts } from '../src/registry/source.js';
 
 const versionsOf = (versions: readonly string[]) =>
@@ -26,6 +27,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
   const log: string[] = [];
   const tables: RouteTable[] = [];
   const published: Publication[] = [];
+  const relabelled: Relabelling[] = [];
   const reported: string[] = [];
   const registry = new Registry({
     policy: 'eager',
@@ -39,6 +41,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
     drain: async (id) => void log.push(`drain ${nameOf(id)}`),
     publish: async (table) => void tables.push(table),
     record: async (publication) => void published.push(publication),
+    recordLabel: async (relabelling) => void relabelled.push(relabelling),
     remember: async () => {},
     remembered: {},
     storedSha256: ({ version }) => `stored ${version}`,
@@ -56,7 +59,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
   });
   const last = () => tables.at(-1)!;
   const shown = (name: string) => [...registry.models()].find((model) => model.name === name)!;
-  return { registry, log, tables, last, published, shown, reported };
+  return { registry, log, tables, last, published, relabelled, shown, reported };
 }
 
 /** Until nothing is due at once any more. */
@@ -954,4 +957,65 @@ test('a start serves what answered last although its source has it no more, and 
   await gone.registry.offer();
   assert.equal(gone.log.filter((line) => line === 'admit a@2').length, 1);
   assert.deepEqual(log, ['admit a@1', 'open a@1', 'admit a@2', 'open a@2']);
+});
+
+test('where a label leads is written down before it does, also when its source moves it', async () => {
+  const models = [{ ...offer('m', '1', '2'), aliases: { champion: '1', challenger: '2' } }];
+  let isFull = false;
+  const { registry, relabelled, last } = registryOf(models, {
+    recordLabel: async (one) => {
+      if (isFull) throw new GatewayError('UNAVAILABLE', 'the disk is full');
+      relabelled.push(one);
+    },
+  });
+  await registry.start();
+  const told = () => relabelled.map(({ label, previous, version, reason }) => [label, previous, version, reason]);
+  assert.deepEqual(told(), [['challenger', undefined, '2', 'start']]);
+  models[0] = { ...models[0]!, aliases: { champion: '1', challenger: '1' } };
+  isFull = true;
+  await assert.rejects(registry.offer(), { message: 'the disk is full' });
+  assert.deepEqual(last().routes.m!.labels, { champion: '1', challenger: '2' });
+  isFull = false;
+  await registry.offer();
+  assert.deepEqual(told().at(-1), ['challenger', '2', '1', 'source']);
+  assert.deepEqual(last().routes.m!.labels, { champion: '1', challenger: '1' });
+  await registry.offer();
+  assert.equal(relabelled.length, 2);
+  registry.close();
+});
+
+test('labels of the last life are no change, those that are gone since are', async () => {
+  const kept = { champion: '2', labels: { champion: '2', a: '1', b: '2' }, choice: { aliases: { a: '1' }, pins: [] } };
+  const { registry, relabelled } = registryOf([offer('m', '1', '2')], { remembered: { m: kept } });
+  await registry.start();
+  assert.deepEqual(
+    relabelled.map(({ label, previous, version }) => [label, previous, version]),
+    [['b', '2', undefined]],
+  );
+});
+
+test('what was refused for want of memory is tried again when there is more, and nothing else is', async () => {
+  let isTight = true;
+  const { registry, log, shown } = registryOf([offer('m', '1', '2', '3')], {
+    admit: async (id) => {
+      log.push(`admit ${nameOf(id)}`);
+      if (id.version === '2') throw new AdmissionRefusal('golden', 'wrong');
+      if (id.version === '3' && isTight) throw new AdmissionRefusal('memory', 'no room');
+      return { id } as VersionSpec;
+    },
+  });
+  await registry.start();
+  assert.deepEqual(
+    [...shown('m').versions.values()].map(({ state }) => state),
+    ['ready', 'refused', 'refused'],
+  );
+  isTight = false;
+  log.length = 0;
+  await registry.retryRefused('memory');
+  assert.deepEqual(
+    log.filter((line) => line.startsWith('admit')),
+    ['admit m@3'],
+  );
+  assert.equal(shown('m').champion, '3');
+  assert.equal(shown('m').versions.get('3')!.refusal, undefined);
 });

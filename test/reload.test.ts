@@ -30,7 +30,10 @@ async function reloadIn(context: { after(work: () => unknown): void }, first = '
     read: () => configOf(file.text),
     audit,
     log: { info: say, warn: say, error: say } as unknown as Log,
-    foresee: (next) => [{ model: next.server.name, loads: ['2'], unloads: ['1'], champion: { from: '1', to: '2' } }],
+    foresee: async (next) => {
+      const change = { model: next.server.name, loads: ['2'], unloads: ['1'], champion: { from: '1', to: '2' } };
+      return { models: [{ ...change, contract: null, memoryBytes: {} }], keys: [] };
+    },
     takeUp: async (before) => void takenUp.push(before),
   });
   const entries = async () => (await audit.tail(10)).map(({ entry }) => entry);
@@ -40,7 +43,7 @@ async function reloadIn(context: { after(work: () => unknown): void }, first = '
 test('a plan names every option that differs, whether it takes effect now, and what becomes of the models', async (context) => {
   const { reload, file, live, takenUp, entries } = await reloadIn(context);
   file.text = 'models: { version_policy: all }\nhttp: { port: 9000 }';
-  const { options, models } = reload.plan();
+  const { options, models } = await reload.plan();
   assert.deepEqual(options, [
     { option: 'models.version_policy', from: { latest: { n: 1 } }, to: 'all', isLive: true },
     { option: 'http.port', from: 8000, to: 9000, isLive: false },
@@ -95,7 +98,7 @@ test('the same configuration again writes nothing down and takes nothing up', as
 test('a port that may be any free one is no change, whichever it got', async (context) => {
   const { reload, file } = await reloadIn(context, 'http: { port: 34567 }\ngrpc: { port: 34568 }');
   file.text = 'http: { port: 0 }\ngrpc: { port: 0 }';
-  assert.deepEqual(reload.plan().options, []);
+  assert.deepEqual((await reload.plan()).options, []);
 });
 
 test('a change that cannot be written down does not happen', async (context) => {

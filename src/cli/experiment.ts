@@ -4,7 +4,8 @@
  *
  * Must not know how it was computed.
  */
-import type { ComparisonReadOut, ExperimentReadOut } from '../monitor/experiment.js';
+import type { ComparisonReadOut } from '../monitor/comparison.js';
+import type { ExperimentReadOut } from '../monitor/experiment.js';
 import { harmless, table } from './text.js';
 
 export interface ShownExperiment extends ExperimentReadOut {

@@ -10,7 +10,16 @@ import { showAuditTail, verifyAuditLog } from './audit.js';
 import { Exit } from './exit.js';
 import { showHistory } from './history.js';
 import { showModels } from './models.js';
-import { applyPlan, collectGarbage, type Gateway, operateModel, pollSource, showModel, showPlan } from './operate.js';
+import {
+  applyPlan,
+  collectGarbage,
+  type Gateway,
+  operateModel,
+  pollSource,
+  showModel,
+  showPlan,
+  showVersion,
+} from './operate.js';
 
 const examples = {
   models: `
@@ -19,12 +28,14 @@ Asks the control port, which only this machine reaches unless it was configured 
 Examples:
   $ sluice models                              what is served, from where, in which state
   $ sluice models show digits                  one model: versions, labels, digests, signatures
+  $ sluice models show digits/3                one version: stages, checks, trial, manifest, names it had
   $ sluice models promote digits 3 --prepare   version 3 answers from now on
   $ sluice models rollback digits              the version before answers again, at once
   $ sluice models pin digits 2                 version 2 stays open and in the store
   $ SLUICE_ADMIN_TOKEN=… sluice models --url http://gateway:8002`,
   plan: `
-A "+" is loaded, a "-" unloaded, a ">" answers from then on, a "~" is an option. Nothing is changed.
+A "+" is loaded, a "-" unloaded, a ">" answers from then on, a "!" must not, a "~" is an option, a "%" the share of keys that move; in what inputs and outputs
+differ stands below. Nothing is changed.
 
 Examples:
   $ sluice plan --config new.yaml
@@ -79,9 +90,17 @@ export function addModelCommands(program: Command, env: NodeJS.ProcessEnv, write
       if (unknown !== undefined) throw new Exit(2, unknownCommand(unknown, models));
       write(await showModels(gatewayAt(where)));
     });
-  withUrl(models.command('show').description('One model with all its versions.').argument('<model>')).action(
-    async (model: string, where: Where) => write(await showModel(model, gatewayAt(where))),
-  );
+  withUrl(
+    models
+      .command('show')
+      .description('One model with all its versions, or all that is known of one version.')
+      .argument('<model[/version]>'),
+  ).action(async (named: string, where: Where) => {
+    const [model = '', version, ...more] = named.split('/');
+    if (more.length > 0) throw new Exit(2, `show: expected <model> or <model>/<version>, got '${named}'`);
+    const gateway = gatewayAt(where);
+    write(version === undefined ? await showModel(model, gateway) : await showVersion(model, version, gateway));
+  });
   for (const [verb, description] of [
     ['load', 'Load a model, or load it again.'],
     ['unload', 'Take a model out of service; its files stay.'],

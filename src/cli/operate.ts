@@ -5,7 +5,9 @@
  * Must not know how it is carried out.
  */
 import { ask } from './ask.js';
+import { type PlanAnswer, planText } from './plan-page.js';
 import { harmless, table } from './text.js';
+import { type VersionAnswer, versionText } from './version-page.js';
 
 export interface Gateway {
   /** Of the control port. */
@@ -46,6 +48,11 @@ function addressOf({ url }: Gateway, path: string): string {
 export async function showModel(model: string, gateway: Gateway): Promise<string> {
   const url = addressOf(gateway, `models/${encodeURIComponent(model)}`);
   return modelText((await ask({ url, token: gateway.token, of: 'the control port' })) as ShownModel);
+}
+
+export async function showVersion(model: string, version: string, gateway: Gateway): Promise<string> {
+  const url = addressOf(gateway, `models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}`);
+  return versionText((await ask({ url, token: gateway.token, of: 'the control port' })) as VersionAnswer);
 }
 
 /** @param verb load, unload, promote, release, rollback, approve, pin, unpin, forgive */
@@ -94,21 +101,6 @@ export async function collectGarbage(graceMs: number, gateway: Gateway): Promise
   return `${removed.map((line) => `removed ${harmless(line)}\n`).join('')}${bytes} bytes freed\n`;
 }
 
-interface PlanAnswer {
-  readonly options: readonly {
-    readonly option: string;
-    readonly from: unknown;
-    readonly to: unknown;
-    readonly isLive: boolean;
-  }[];
-  readonly models: readonly {
-    readonly model: string;
-    readonly loads: readonly string[];
-    readonly unloads: readonly string[];
-    readonly champion: { readonly from: string | null; readonly to: string | null } | null;
-  }[];
-}
-
 /** What would change if the gateway read its configuration again, or had this file. */
 export async function showPlan(gateway: Gateway, file?: { name: string; text: string }): Promise<string> {
   const url = addressOf(gateway, 'plan');
@@ -122,18 +114,4 @@ export async function showPlan(gateway: Gateway, file?: { name: string; text: st
 /** Has the gateway read its configuration again. */
 export async function applyPlan(gateway: Gateway): Promise<string> {
   return planText((await post(addressOf(gateway, 'apply'), {}, gateway)) as PlanAnswer, 'nothing has changed');
-}
-
-function planText({ options, models }: PlanAnswer, nothing: string): string {
-  const lines = options.map(({ option, from, to, isLive }) => {
-    const when = isLive ? '' : '   (at the next start)';
-    return `~ ${option}: ${JSON.stringify(from)} → ${JSON.stringify(to)}${when}`;
-  });
-  for (const { model, loads, unloads, champion } of models) {
-    for (const version of loads) lines.push(`+ ${model} version ${version} is loaded`);
-    if (champion !== null)
-      lines.push(`> ${model} is answered by version ${champion.to}, was ${champion.from ?? 'none'}`);
-    for (const version of unloads) lines.push(`- ${model} version ${version} is unloaded`);
-  }
-  return lines.length === 0 ? `${nothing}\n` : `${lines.map(harmless).join('\n')}\n`;
 }

@@ -9,20 +9,20 @@
  *
  * Must not know any rule of when to move: `monitor/canary.ts` does.
  */
-
-import { versionOf } from '../config/route-table.js';
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId } from '../core/model.js';
 import type { Route } from '../core/route.js';
 import type { Log } from '../log.js';
-import { type CanaryAction, type CanaryArm, evaluate } from '../monitor/canary.js';
+import { evaluate } from '../monitor/canary.js';
 import type { CanaryState } from '../monitor/canary-state.js';
-import type { Moments } from '../monitor/moments.js';
 import type { CanaryPolicy } from '../monitor/policy.js';
 import type { ArmsSeen } from './arms-seen.js';
 import { byItself, type CanaryBook } from './canary-book.js';
+import { type Evidence, evidenceOf } from './canary-evidence.js';
+import { isResumed, type Move, moveNames, moveTo } from './canary-moves.js';
 import { type CanaryRun, isUnderWay, policyOf, wantedCanary } from './canary-run.js';
+import type { EstimateOf } from './estimated-arm.js';
 import type { Act } from './route-changes.js';
 
 export interface CanariesOptions {
@@ -38,19 +38,8 @@ export interface CanariesOptions {
   /** Has a version answer by default. @throws why it may not */
   readonly promote: (id: VersionId) => Promise<void>;
   readonly onRollback: () => void;
-  /** How right a version probably is since then, without labels; undefined while nobody can tell. */
   readonly estimateOf: EstimateOf;
 }
-
-export type EstimateOf = (id: VersionId, sinceMs: number) => Moments | undefined;
-
-/** The two arms of the present phase. */
-export interface Evidence {
-  readonly champion: CanaryArm;
-  readonly candidate: CanaryArm;
-}
-
-type Move = Exclude<CanaryAction, 'none'>;
 
 export class Canaries {
   readonly #options: CanariesOptions;
@@ -159,29 +148,9 @@ export class Canaries {
     }
   }
 
-  /** The next interval begins here. */
-  #evidence(model: string, { candidate: version, state }: CanaryRun): Evidence | undefined {
-    const { canary, default: name, variants } = this.#options.routes()[model]!;
-    const arms = this.#options.seen.phases.get(model)?.counts.look();
-    const champion = arms?.find(({ variant }) => variant === name);
-    const candidate = arms?.find(({ variant }) => variant === canary!.variant);
-    if (champion === undefined || candidate === undefined) return undefined;
-    const target = variants[name!]!;
-    const other = versionOf(model, target, this.#known);
-    return {
-      champion: this.#estimated(
-        champion,
-        other === undefined ? undefined : { model: target.model ?? model, version: other },
-        state,
-      ),
-      candidate: this.#estimated(candidate, version, state),
-    };
-  }
-
-  /** An arm with the estimate of its version since the step began. */
-  #estimated(arm: CanaryArm, id: VersionId | undefined, { stepStartedAtMs }: CanaryState): CanaryArm {
-    const estimate = id && this.#options.estimateOf(id, stepStartedAtMs);
-    return estimate === undefined ? arm : { ...arm, metrics: { ...arm.metrics, cbpe_accuracy: estimate } };
+  #evidence(model: string, run: CanaryRun): Evidence | undefined {
+    const { routes, seen, estimateOf } = this.#options;
+    return evidenceOf(model, run, { route: routes()[model]!, known: this.#known, seen, estimateOf });
   }
 
   /** One change: written down, kept, and in force when this resolves. */
@@ -199,15 +168,15 @@ export class Canaries {
       if (refused !== undefined) return this.#holdInstead(model, run, `it cannot be promoted: ${refused}`);
     }
     const next = { ...run, state };
-    await book.enter(model, next, { action: actionOf[action], act });
+    await book.enter(model, next, { action: moveNames[action], act });
     // Another candidate has taken its place meanwhile.
     if (book.runOf(model)?.section !== run.section) return;
     await book.put(model, next);
     this.#blamed.delete(model);
     const fields = { route: model, candidate: nameOf(run.candidate), reason: act.reason };
-    if (action === 'rollback' || action === 'hold') log.warn(actionOf[action], fields);
-    else log.info(actionOf[action], fields);
-    await this.#publish(actionOf[action]);
+    if (action === 'rollback' || action === 'hold') log.warn(moveNames[action], fields);
+    else log.info(moveNames[action], fields);
+    await this.#publish(moveNames[action]);
   }
 
   async #holdInstead(model: string, run: CanaryRun, reason: string): Promise<void> {
@@ -287,25 +256,6 @@ export class Canaries {
     this.#last = result.catch(() => {});
     return result;
   }
-}
-
-const actionOf = {
-  advance: 'canary.advanced',
-  hold: 'canary.held',
-  rollback: 'canary.rolled_back',
-  promote: 'canary.promoted',
-} as const;
-
-function isResumed(before: CanaryState, after: CanaryState): boolean {
-  return before.status === 'held' && after.status === 'running' && after.step === before.step;
-}
-
-/** How one state becomes the other. */
-function moveTo(before: CanaryState, after: CanaryState): Move | undefined {
-  if (after.status === 'rolled_back') return 'rollback';
-  if (after.status === 'promoted') return 'promote';
-  if (after.step > before.step) return 'advance';
-  return after.status === 'held' && before.status !== 'held' ? 'hold' : undefined;
 }
 
 function refusal(message: string): GatewayError {

@@ -3,15 +3,16 @@
  *
  * Must not know the store: checking leaves nothing behind.
  */
-import { dirname } from 'node:path';
 import { overridden, settled, specDefaultsOf } from '../config/derived.js';
 import type { Config } from '../config/schema.js';
 import { nameOf, type VersionId } from '../core/model.js';
 import type { Admission } from '../registry/admission.js';
 import { Catalogue, type OfferedModel } from '../registry/catalogue.js';
+import { MemoryBudget } from '../registry/memory-budget.js';
 import { type Brought, ownPolicyOf, Repository, type Trial, type TrialVerdict } from '../registry/repository.js';
 import type { Source } from '../registry/source.js';
-import { placeOf } from '../registry/sources/folder.js';
+import { inPlace } from '../registry/sources/in-place.js';
+import { admissionOf } from './admission-child.js';
 import { type SourceConfig, sourceOf, sourcesIn } from './network-sources.js';
 import { problemsWith, routedVersions } from './routes.js';
 import { shadowedVersions } from './shadows.js';
@@ -29,7 +30,6 @@ export const noModels = 'no models found, expected <model>/<version>/model.onnx 
 export async function modelProblems(given: {
   readonly config: Config;
   readonly cores: number;
-  readonly admission: Admission<Trial, TrialVerdict>;
   readonly now: () => number;
   readonly epochNow: () => number;
   readonly random: () => number;
@@ -41,16 +41,22 @@ export async function modelProblems(given: {
   const memory = passingMemory();
   const tools = { bareName, trust: config.registry.trust, memory, environment: process.env, now, epochNow, random };
   const offered: OfferedModel[] = [];
-  for (const entry of sourcesIn(config)) {
+  const admission = admissionOf(config);
+  const problemsIn = async (entry: SourceConfig) => {
     let source: Source | undefined;
     try {
       source = sourceOf(entry, tools);
-      problems.push(...(await problemsOf(source, { ...given, config, entry, offered })));
+      return await problemsOf(source, { config, admission, entry, offered });
     } catch (error) {
-      problems.push({ where: placeText(entry), message: (error as Error).message });
+      return [{ where: placeText(entry), message: (error as Error).message }];
     } finally {
       await source?.close();
     }
+  };
+  try {
+    for (const entry of sourcesIn(config)) problems.push(...(await problemsIn(entry)));
+  } finally {
+    admission.close();
   }
   const routes = problemsWith(config.routes, offered);
   return [...problems, ...routes.map(({ path, message }) => ({ where: path, message }))];
@@ -95,12 +101,16 @@ async function tried(
   { config, admission }: { readonly config: Config; readonly admission: Admission<Trial, TrialVerdict> },
   bring: (id: VersionId) => Promise<Brought>,
 ): Promise<Problem[]> {
+  const budget = new MemoryBudget({ bytesMax: () => config.memory.model_budget_bytes, refresh: async () => {} });
   const repository = new Repository({
     bring,
     defaults: specDefaultsOf(config),
     override: (spec) => overridden(spec, config),
     trial: (trial, memoryBytesMax) => admission.admit(trial, memoryBytesMax),
     records: { get: () => undefined, put: async () => {} },
+    tried: async () => {},
+    reserve: (id, need) => budget.reserve(id, need),
+    epochNow: () => 0,
     warn: () => {},
   });
   const problems: Problem[] = [];
@@ -113,12 +123,4 @@ async function tried(
     }
   }
   return problems;
-}
-
-/** A version where its folder has it. */
-async function inPlace(source: Source, { model, version }: VersionId, signal: AbortSignal): Promise<Brought> {
-  const { files, config } = await source.resolve(model, version, signal);
-  const top = files.find(({ path }) => !path.includes('/'))!;
-  const besides = config === undefined ? [] : [config.name];
-  return { directory: dirname(placeOf(top)), besides, config, artifact: undefined };
 }

@@ -11,21 +11,20 @@ import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
 import type { Family } from '../core/series.js';
 import { adviceOf } from '../monitor/advice.js';
+import { type ExperimentReadOut, readOut } from '../monitor/experiment.js';
 import {
   type ExperimentMemory,
   type ExperimentMetric,
   type ExperimentPlan,
-  type ExperimentReadOut,
   freshMemory,
-  readOut,
-} from '../monitor/experiment.js';
+} from '../monitor/experiment-plan.js';
 import { quantileBoundMs } from '../monitor/latency.js';
 import { defaultCanaryPolicy, metricFacts } from '../monitor/policy.js';
 import { isMismatch } from '../monitor/srm.js';
 import type { ArmsSeen, SeenPhase } from './arms-seen.js';
-import type { EstimateOf } from './canaries.js';
 import { policyOf } from './canary-run.js';
 import { gauge } from './counts.js';
+import { type EstimateOf, estimatedArm } from './estimated-arm.js';
 
 export interface ExperimentAnswer extends ExperimentReadOut {
   readonly model: string;
@@ -106,8 +105,7 @@ export class Experiments {
     const arms = counts.arms().map((arm) => {
       const { version, weight, model: answering } = experiment.variants.find(({ name }) => name === arm.variant)!;
       const estimate = this.#options.estimateOf({ model: answering, version }, sinceMs);
-      const metrics = estimate === undefined ? arm.metrics : { ...arm.metrics, cbpe_accuracy: estimate };
-      return { ...arm, metrics, version, weight };
+      return { ...estimatedArm(arm, estimate), version, weight };
     });
     const memory = this.#memories.get(key) ?? freshMemory(experiment.phase);
     const look = readOut({ plan, arms, memory, keysOverCap: counts.keys.keysOverCap });

@@ -12,9 +12,16 @@ import type { Registry } from '../registry/registry.js';
 import { ownPolicyOf } from '../registry/repository.js';
 import { isServed } from '../registry/versions.js';
 import type { SourceConfig } from './network-sources.js';
-import type { ModelChange } from './reload.js';
 import { problemsWith, routedVersions } from './routes.js';
 import { shadowedVersions } from './shadows.js';
+
+export interface ModelChange {
+  readonly model: string;
+  readonly loads: readonly string[];
+  readonly unloads: readonly string[];
+  /** The version that answers by default, when that is another one. */
+  readonly champion: { readonly from: string | null; readonly to: string | null } | null;
+}
 
 /** The rules of a configuration that may be another one each time it is asked for. */
 export function catalogueOptions(

@@ -19,7 +19,7 @@ interface LoggedColumn {
 
 export interface LoggedColumns {
   readonly model: string;
-  /** A version without declared features has no columns: its inputs are in `input_json`. */
+  /** A version without declared features, or with too many, has no columns: its inputs are in `input_json`. */
   readonly versions: readonly { readonly version: string; readonly columns: readonly LoggedColumn[] }[];
 }
 
@@ -36,5 +36,5 @@ export function loggedColumns(name: string, registry: Registry): LoggedColumns {
 function columnsOf(features: readonly FeatureSpec[]): LoggedColumn[] {
   const logged = features.filter(({ kind }) => kind !== 'ignore');
   const names = columnNames(logged);
-  return logged.map(({ input, column: index }, at) => ({ column: names[at]!, input, index }));
+  return names.map((column, at) => ({ column, input: logged[at]!.input, index: logged[at]!.column }));
 }

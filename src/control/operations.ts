@@ -19,6 +19,7 @@ import { type LabelRoom, labelsOf } from './label-room.js';
 import { loggedColumns } from './logged-columns.js';
 import { loggedAnswer, type PredictionRoom } from './prediction-room.js';
 import type { RegistryRoom } from './registry-room.js';
+import { versionDocument } from './registry-version.js';
 import type { Reload } from './reload.js';
 import { documentOf } from './shadow-document.js';
 import { type TriggerRoom, triggersOf } from './trigger-room.js';
@@ -46,6 +47,8 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
   switch (operation.operation) {
     case 'show':
       return shown(operation.model, room);
+    case 'version':
+      return versionDocument({ model: operation.model, version: operation.version }, room);
     case 'history':
       return { model: operation.model, periods: await historyOf(room.audit.read(1), operation.model) };
     case 'sources':
@@ -87,10 +90,8 @@ async function polled(
   const { supply, audit, forgetSerial } = room;
   if (!supply.health().some(({ name }) => name === source))
     throw new GatewayError('NOT_FOUND', `there is no source '${source}'`);
-  if (acceptOlder) {
-    await audit.append('serial.forced', `source ${source}`, { source }, actor);
-    await forgetSerial(source);
-  }
+  await audit.append(acceptOlder ? 'serial.forced' : 'source.polled', `source ${source}`, { source }, actor);
+  if (acceptOlder) await forgetSerial(source);
   supply.wake(source);
   return {};
 }
@@ -100,6 +101,7 @@ type Change = Exclude<
   {
     operation:
       | 'show'
+      | 'version'
       | 'triggers'
       | 'drift'
       | 'quality'

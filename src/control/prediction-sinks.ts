@@ -95,6 +95,7 @@ function runOf(config: SinkConfig, options: PredictionSinkOptions): SinkRun {
     graceMs,
     after,
     epochMs,
+    onCursorDamaged: ({ message }) => log.warn('predictions.sink.cursor', { sink: name, error: message }),
     onFailing: ({ message }) => log.warn('predictions.sink.failing', { sink: name, error: message }),
     onRecovered: () => log.info('predictions.sink.recovered', { sink: name }),
   });

@@ -8,7 +8,6 @@
 import { configHash } from '../audit/config-hash.js';
 import type { AuditRecord } from '../audit/entry.js';
 import { AuditLog } from '../audit/log.js';
-import { overridden, specDefaultsOf } from '../config/derived.js';
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
@@ -20,27 +19,29 @@ import { contractBreaches } from '../registry/contract.js';
 import type { Refusal } from '../registry/refusal.js';
 import { Registry } from '../registry/registry.js';
 import type { StateChange } from '../registry/registry-options.js';
-import { Repository, type Trial, type TrialVerdict } from '../registry/repository.js';
+import type { Trial, TrialVerdict } from '../registry/repository.js';
 import { Quarantine } from '../registry/store/quarantine.js';
 import { type Collected, type Store, storeDefaults } from '../registry/store/store.js';
 import type { Supply } from '../registry/supply.js';
 import { isServed } from '../registry/versions.js';
 import type { Blame } from '../supervisor/blame.js';
 import { ApprovalDesk } from './approval-desk.js';
-import type { EstimateOf } from './canaries.js';
 import type { ControlCounts } from './counts.js';
+import type { EstimateOf } from './estimated-arm.js';
 import type { ExperimentAnswer } from './experiments.js';
 import { catalogueOptions, foreseen } from './foresight.js';
 import { GuardWatch, type Swap } from './guard-watch.js';
 import { LoadTimes } from './load-times.js';
 import { sourcesIn } from './network-sources.js';
-import { openGoldenRecords, openServing, openWatches } from './registry-state.js';
+import { planOf } from './plan.js';
+import { openServing, openWatches } from './registry-state.js';
 import { openStore } from './registry-store.js';
 import { supplyOf } from './registry-supply.js';
-import type { LiveConfig, ModelChange } from './reload.js';
+import { accounted, closing, opening, openTrials, type RegistryTrials } from './registry-trials.js';
+import type { LiveConfig, Plan } from './reload.js';
 import { openRouteRoom, type RouteRoom } from './route-room.js';
 import { storedMemory } from './source-memory.js';
-import { blameWritten, publicationWritten, putBackWritten } from './written-down.js';
+import { blameWritten, publicationWritten, putBackWritten, relabellingWritten } from './written-down.js';
 
 export interface RegistryTools {
   readonly live: LiveConfig;
@@ -77,8 +78,9 @@ export interface RegistryRoom {
   readonly quarantine: Quarantine;
   readonly routes: RouteRoom;
   readonly approvals: ApprovalDesk;
-  /** Is told what processes count, and puts a version back that does worse than the one before. */
-  readonly guard: GuardWatch;
+  readonly trials: RegistryTrials;
+  /** Is told what processes count: a version that does worse than the one before is put back, and memory is kept account of. */
+  readonly guard: Pick<GuardWatch, 'put' | 'end'>;
   /** The index that a source gives next is believed, whatever it said before. */
   forgetSerial(source: string): Promise<void>;
   /** Deletes what nobody needs from the store. */
@@ -87,8 +89,10 @@ export interface RegistryRoom {
   blame(blame: Blame | undefined): void;
   /** When a version became the one that answers; 0 = never. */
   publishedAt(id: VersionId): number;
-  /** What a configuration would do to the models. @throws INVALID_ARGUMENT with a line for each route that cannot be */
-  foresee(next: Config): readonly ModelChange[];
+  /** @throws INVALID_ARGUMENT with a line for each route of a configuration that cannot be */
+  foresee(next: Config): void;
+  /** What a configuration would do to the models. @throws the same */
+  plan(next: Config): Promise<Pick<Plan, 'models' | 'keys'>>;
   /** Takes up options that have changed. */
   takeUp(before: Config): Promise<void>;
   close(): Promise<void>;
@@ -172,14 +176,8 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     report,
   });
 
-  const repository = new Repository({
-    bring: (id, how) => supply.bring(id, how),
-    defaults: specDefaultsOf(config),
-    override: (spec) => overridden(spec, live.current),
-    trial: (trial, memoryBytesMax) => tools.admission.admit(trial, memoryBytesMax),
-    records: await openGoldenRecords(store.state),
-    warn: (id, warning) => log.warn('model.warning', { model: nameOf(id), warning }),
-  });
+  const trials = await openTrials(tools, { state: store.state, supply });
+  const { repository, memory: budget } = trials;
 
   const watches = await openWatches(store.state);
   const guard = new GuardWatch({
@@ -201,8 +199,8 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       tools.admitted(id, repository.manifestOf(spec)?.lineage);
       return spec;
     },
-    open: (spec) => times.open(spec, tools.open),
-    drain: tools.drain,
+    open: opening(budget, (spec) => times.open(spec, tools.open)),
+    drain: closing(budget, tools.drain),
     publish: (table) => times.publish(async () => tools.publish(await routes.with(table))),
     record: async (publication) => {
       const { model, version, previous } = publication;
@@ -214,17 +212,13 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
         guard.swapped({ model, version, previous });
       else guard.answers(model, version);
     },
+    recordLabel: (relabelling) => relabellingWritten(relabelling, audit),
     remember: (next) => serving.change(() => next),
     remembered: serving.value,
     storedSha256: (id, source) => store.find({ ...id, source })?.artifactSha256,
     breaches: (old, next) => {
       if (live.current.model_overrides[next.id.model]?.allow_breaking === true) return [];
-      const contractOf = (spec: VersionSpec) => ({
-        signature: spec.signature,
-        labels: spec.labels,
-        features: repository.manifestOf(spec)?.features,
-      });
-      return contractBreaches(contractOf(old), contractOf(next));
+      return contractBreaches(repository.contractOf(old), repository.contractOf(next));
     },
     withheld: (id, spec, requester = 'system:registry', action) => approvals.withheld(id, spec, requester, action),
     observe: tools.observe,
@@ -238,6 +232,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
   });
   room.registry = registry;
 
+  const withForeseenRoutes = (next: Config): Config => ({ ...next, routes: routes.foreseen(next.routes) });
   const collect = (graceMs: number) => store.collect(kept(), graceMs);
   const sweep = () =>
     void collect(storeDefaults.graceMs).catch((error: unknown) => report('remove what nobody needs', error));
@@ -256,7 +251,12 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     },
     forgetSerial: async (source) => memory.serialOf(source).set(0),
     collect,
-    foresee: (next) => foresee({ ...next, routes: routes.foreseen(next.routes) }),
+    foresee: (next) => void foresee(withForeseenRoutes(next)),
+    plan: async (next) => {
+      const settled = withForeseenRoutes(next);
+      const tools = { registry, supply, store, trials };
+      return planOf(foresee(settled), { before: withChanges(live.current), next: settled }, tools);
+    },
     takeUp: async (before) => {
       catalogue.forget();
       const { model_overrides: now } = live.current;
@@ -265,6 +265,8 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
         (name) => JSON.stringify(now[name]) !== JSON.stringify(before.model_overrides[name]),
       );
       await registry.reopen(changed);
+      if (before.memory.model_budget_bytes !== live.current.memory.model_budget_bytes)
+        await registry.retryRefused('memory');
       if (JSON.stringify(before.routes) !== JSON.stringify(live.current.routes)) await registry.republish('routes');
     },
     registry,
@@ -272,7 +274,8 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     store,
     audit,
     quarantine,
-    guard,
+    trials,
+    guard: accounted(guard, budget),
     approvals,
     routes,
     close: async () => {

@@ -12,6 +12,8 @@ import type { AuditLog } from '../audit/log.js';
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
 import type { Log } from '../log.js';
+import type { PlannedChange } from './plan.js';
+import type { MovedKeys } from './plan-keys.js';
 
 /** The configuration in force; rooms look at it when they need it. */
 export interface LiveConfig {
@@ -32,17 +34,11 @@ export interface OptionChange {
   readonly isLive: boolean;
 }
 
-export interface ModelChange {
-  readonly model: string;
-  readonly loads: readonly string[];
-  readonly unloads: readonly string[];
-  /** The version that answers by default, when that is another one. */
-  readonly champion: { readonly from: string | null; readonly to: string | null } | null;
-}
-
 export interface Plan {
   readonly options: readonly OptionChange[];
-  readonly models: readonly ModelChange[];
+  readonly models: readonly PlannedChange[];
+  /** Of models whose keys would be given other variants. */
+  readonly keys: readonly MovedKeys[];
 }
 
 export interface ReloadOptions {
@@ -51,8 +47,8 @@ export interface ReloadOptions {
   readonly read: (file?: ConfigFile) => Config;
   readonly audit: AuditLog;
   readonly log: Log;
-  /** What a configuration would do to the models. */
-  readonly foresee: (next: Config) => readonly ModelChange[];
+  /** What a configuration would do to models and callers. */
+  readonly foresee: (next: Config) => Promise<Pick<Plan, 'models' | 'keys'>>;
   /** Has the rooms look at the configuration in force. */
   readonly takeUp: (before: Config) => Promise<void>;
 }
@@ -61,6 +57,7 @@ const live = [
   'models.version_policy',
   'models.keep_previous_ms',
   'model_overrides',
+  'memory.model_budget_bytes',
   'readiness.models',
   'routes',
   'log.level',
@@ -75,10 +72,10 @@ export class Reload {
   }
 
   /** What `apply` would change, or what would if this was the file. @throws INVALID_ARGUMENT when the configuration is wrong */
-  plan(file?: ConfigFile): Plan {
+  async plan(file?: ConfigFile): Promise<Plan> {
     const next = this.#options.read(file);
     const options = differences(this.#options.live.current, next, '');
-    return { options, models: this.#options.foresee(merged(this.#options.live.current, next)) };
+    return { options, ...(await this.#options.foresee(merged(this.#options.live.current, next))) };
   }
 
   /** Reads the configuration again and makes it so, one time after another. @throws what is wrong with it; then nothing has changed */
@@ -92,7 +89,7 @@ export class Reload {
     const { live: config, audit, log, read, takeUp } = this.#options;
     let plan: Plan;
     try {
-      plan = this.plan();
+      plan = await this.plan();
     } catch (thrown) {
       const { message } = GatewayError.from(thrown);
       log.error('config.refused', { reason: message });
@@ -125,6 +122,7 @@ function merged(current: Config, next: Config): Config {
       keep_previous_ms: next.models.keep_previous_ms,
     },
     model_overrides: next.model_overrides,
+    memory: next.memory,
     routes: next.routes,
     readiness: next.readiness,
     log: { ...current.log, level: next.log.level },

@@ -19,8 +19,9 @@ import { nameOf, type VersionId } from '../core/model.js';
 import type { Family } from '../core/series.js';
 import type { RetrainSignals, TriggerType } from '../core/trigger.js';
 import type { Log } from '../log.js';
+import type { DeliveryResult } from '../triggers/courier.js';
 import type { TriggerEvent } from '../triggers/event.js';
-import { type DeliveryResult, Outbox } from '../triggers/outbox.js';
+import { Outbox } from '../triggers/outbox.js';
 import { type RetrainClosing, type RetrainFacts, Retraining, type RetrainNews } from '../triggers/retraining.js';
 import { Schedule } from '../triggers/schedule.js';
 import { AuditFollow } from './audit-follow.js';
@@ -174,8 +175,11 @@ export class TriggerRoom {
     switch (asked.ask) {
       case 'show':
         return this.#document();
-      case 'replay':
+      case 'replay': {
+        const { id = null, endpoint = null } = asked;
+        await this.#tools.room.audit.append('trigger.replayed', 'dead letters', { id, endpoint }, actor);
         return { replayed: await this.#outbox.replay(asked) };
+      }
       case 'close': {
         const isClosed = await this.#retraining.close(asked.model, actor, asked.reason || 'operator');
         if (!isClosed) throw new GatewayError('NOT_FOUND', `no request for a training of '${asked.model}' is open`);
@@ -185,6 +189,7 @@ export class TriggerRoom {
         const { model, type, reason } = asked;
         if (!this.#tools.room.registry.has(model))
           throw new GatewayError('NOT_FOUND', `Request for unknown model: '${model}' is not found`);
+        await this.#tools.room.audit.append('trigger.tested', model, { type, reason }, actor);
         if (type === retrainRequested) return { id: await this.#retraining.request(model, reason, actor) };
         const id = this.#tools.newId();
         await this.#raised({ id, type, subject: model, data: { test: true, actor, reason } });

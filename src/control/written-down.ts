@@ -11,7 +11,7 @@ import { nameOf } from '../core/model.js';
 import type { Log } from '../log.js';
 import type { GuardVerdict } from '../monitor/guard.js';
 import type { Registry } from '../registry/registry.js';
-import type { Publication } from '../registry/registry-options.js';
+import type { Publication, Relabelling } from '../registry/registry-options.js';
 import type { Quarantine } from '../registry/store/quarantine.js';
 import type { Blame } from '../supervisor/blame.js';
 import type { ControlCounts } from './counts.js';
@@ -48,6 +48,16 @@ export async function publicationWritten(
   if (previous === undefined) return;
   counts.swaps.add(['ok']);
   log.info('version.published', { model: nameOf({ model, version }), previous, reason });
+}
+
+/** Where a label leads from now on. */
+export async function relabellingWritten(
+  { model, label, version, previous, reason }: Relabelling,
+  audit: AuditLog,
+): Promise<void> {
+  const action = version === undefined ? 'alias.removed' : 'alias.set';
+  const detail = { model, label, version: version ?? null, previous: previous ?? null, reason };
+  await audit.append(action, nameOf({ model, version: version ?? previous! }), detail);
 }
 
 /** Blamed too often: quarantined by its content, so that the same bytes under another number are refused as well. */

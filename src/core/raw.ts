@@ -8,7 +8,6 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { invalid } from './errors.js';
-import { byteSizeMismatch } from './model.js';
 import {
   asBytes,
   bytesOf,
@@ -19,6 +18,7 @@ import {
   type Tensor,
   type TypedArray,
 } from './tensor.js';
+import { byteSizeMismatch } from './tensor-head.js';
 
 /**
  * A tensor from its binary form. Numbers are a view of `bytes` where they are aligned, so `bytes` must not change later.

@@ -9,7 +9,7 @@
  */
 import { dirname } from 'node:path';
 import type { Version } from '../core/model.js';
-import type { JoinItem, Origin } from '../labels/join-record.js';
+import type { JoinItem, JoinRow, Origin } from '../labels/join-record.js';
 import { JoinWriter, type JoinWriterOptions } from '../labels/join-writer.js';
 import type { Meaning } from '../labels/meaning.js';
 import { UnitSeal } from '../labels/unit-seal.js';
@@ -35,6 +35,16 @@ const failedStatus = 400;
 const subjectsMax = 100_000;
 const originsMax = 10_000;
 
+/** What is known of a version, and the origin of its latest row: the next one mostly has the same. */
+interface Known {
+  readonly terms: JoinTerms;
+  route: LoggedEvent['route'];
+  origin: Origin | undefined;
+}
+
+/** One for all: the writer keeps nothing of it. */
+type Row = { -readonly [K in keyof JoinRow]: JoinRow[K] };
+
 interface JoinTapOptions extends JoinWriterOptions {
   readonly seal: UnitSeal;
 }
@@ -42,8 +52,9 @@ interface JoinTapOptions extends JoinWriterOptions {
 export class JoinTap {
   readonly #writer: JoinWriter;
   readonly #seal: UnitSeal;
-  readonly #terms = new Map<number, JoinTerms>();
+  readonly #known = new Map<number, Known>();
   readonly #origins = new Map<string, Origin>();
+  readonly #row: Row = { requestId: '', tsUs: 0, unit: undefined, items: [] };
 
   constructor({ seal, ...options }: JoinTapOptions) {
     this.#writer = new JoinWriter(options);
@@ -51,20 +62,28 @@ export class JoinTap {
   }
 
   learn(terms: JoinTerms): void {
-    if (this.#terms.size < subjectsMax) this.#terms.set(terms.subject, terms);
+    if (this.#known.size >= subjectsMax) return;
+    this.#known.set(terms.subject, { terms, route: undefined, origin: undefined });
   }
 
   event(...[event, subject, tensors]: Parameters<Tap['event']>): void {
-    const terms = this.#terms.get(subject.id);
-    if (terms === undefined || event.status >= failedStatus || event.role === 'shadow') return;
-    const { requestId, tsUs } = event;
-    const unit = event.unit === undefined ? undefined : this.#seal.sealed(event.unit);
-    const items = itemsOf(event, tensors?.outputs ?? [], terms);
-    this.#writer.add(this.#originOf(event, subject, terms), { requestId, tsUs, unit, items });
+    const known = this.#known.get(subject.id);
+    if (known === undefined || event.status >= failedStatus || event.role === 'shadow') return;
+    const { route, unit } = event;
+    if (known.origin === undefined || known.route !== route) {
+      known.origin = this.#originOf(route, subject, known.terms);
+      known.route = route;
+    }
+    const row = this.#row;
+    row.requestId = event.requestId;
+    row.tsUs = event.tsUs;
+    row.unit = unit === undefined ? undefined : this.#seal.sealed(unit);
+    row.items = event.items <= 1 ? onlyItem(event) : itemsOf(event.items, tensors?.outputs ?? [], known.terms);
+    this.#writer.add(known.origin, row);
   }
 
   #originOf(
-    { route }: LoggedEvent,
+    route: LoggedEvent['route'],
     { id, model, version }: Parameters<Tap['event']>[1],
     { meaning }: JoinTerms,
   ): Origin {
@@ -93,11 +112,17 @@ function routeKey({ experiment, phase, assigned, served, reason }: NonNullable<L
 }
 
 const nothing: JoinItem = { predicted: undefined, score: undefined };
+const only: [{ predicted: string | undefined; score: number | undefined }] = [{ ...nothing }];
+
+/** The same object for every request that is no batch. */
+function onlyItem({ prediction, score }: LoggedEvent): readonly JoinItem[] {
+  only[0].predicted = prediction;
+  only[0].score = score;
+  return only;
+}
 
 /** Of a batch that came without its outputs nothing is known but that its items were served. */
-function itemsOf(event: LoggedEvent, outputs: readonly SeenTensor[], { labels, semantics }: JoinTerms): JoinItem[] {
-  const { items, prediction, score } = event;
-  if (items <= 1) return [{ predicted: prediction, score }];
+function itemsOf(items: number, outputs: readonly SeenTensor[], { labels, semantics }: JoinTerms): JoinItem[] {
   if (outputs.length === 0) return new Array<JoinItem>(items).fill(nothing);
   return predictionsOf(outputs, { items, rows: items, watched: { labels, semantics } }).map(({ label, score }) => ({
     predicted: label,

@@ -62,6 +62,12 @@ function bfloatOf(bits: number): number {
   return single[0]!;
 }
 
+/** Undefined when there is none of that name. */
+export function tensorNamed(tensors: readonly SeenTensor[], name: string): SeenTensor | undefined {
+  for (let i = 0; i < tensors.length; i++) if (tensors[i]!.name === name) return tensors[i];
+  return undefined;
+}
+
 interface Told extends Rows {
   readonly watched: Pick<Watched, 'labels' | 'semantics'>;
 }
@@ -86,7 +92,7 @@ export function cellsOf(
   items: number,
 ) {
   return features.map(({ input, column }) => {
-    const tensor = inputs.find(({ name }) => name === input);
+    const tensor = tensorNamed(inputs, input);
     return tensor === undefined ? null : (cellAt(tensor, item * perItem(tensor, items) + column) ?? null);
   });
 }

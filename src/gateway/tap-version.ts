@@ -11,7 +11,7 @@ import type { ClosedSketch } from '../core/closed-sketch.js';
 import type { VersionId } from '../core/model.js';
 import { profileFileOf, type Watched, watchFileOf, watchNameOf } from '../core/watched.js';
 import { MinuteSketches } from '../monitor/minutes.js';
-import { parseProfile } from '../monitor/profile-document.js';
+import { parseProfile, type ReferenceProfile } from '../monitor/profile-document.js';
 import { SketchLayout } from '../monitor/sketch-layout.js';
 import type { SeenEvent, SeenTensors } from './seen.js';
 import { TapColumns } from './tap-columns.js';
@@ -30,6 +30,18 @@ export interface TapSubject extends VersionId {
   readonly artifactSha256: string;
 }
 
+/** The rows of one role: those that wait belong to a minute that is open. */
+interface TapRole {
+  readonly minutes: MinuteSketches;
+  readonly columns: TapColumns;
+}
+
+/** A minute must not close without them. */
+function turn({ minutes, columns }: TapRole, nowMs: number): void {
+  columns.flush();
+  minutes.turn(nowMs);
+}
+
 /** How often files that are not there are looked for. */
 const lookMs = 500;
 
@@ -39,9 +51,9 @@ export class TapVersion {
   readonly #name: string;
   #watched: Watched | undefined;
   #warmUp: TapWarmUp | undefined;
+  #profile: ReferenceProfile | undefined;
   #layout: SketchLayout | undefined;
-  #columns: TapColumns | undefined;
-  readonly #minutes = new Map<string, MinuteSketches>();
+  readonly #roles = new Map<string, TapRole>();
   #lookedAt = -Infinity;
   /** Since the last tick. */
   #observed = 0;
@@ -56,26 +68,27 @@ export class TapVersion {
 
   take(role: string, event: SeenEvent & { readonly tsUs: number }, tensors: SeenTensors, nowMs: number): void {
     this.seenAt = nowMs;
-    if (this.#columns === undefined) this.#look(nowMs);
-    if (this.#columns === undefined) {
+    if (this.#layout === undefined) this.#look(nowMs);
+    if (this.#layout === undefined) {
       if (role === 'primary') this.#warm(event, tensors);
       return;
     }
-    const minutes = this.#minutesOf(role, nowMs);
-    minutes.turn(nowMs);
-    const rows = this.#columns.add(minutes.sketchAt(event.tsUs / 1000), event, tensors);
+    const seen = this.#roleOf(role, nowMs);
+    if (!seen.minutes.isCurrent(nowMs)) turn(seen, nowMs);
+    const rows = seen.columns.add(seen.minutes.sketchAt(event.tsUs / 1000), event, tensors);
     if (rows === 0) return;
-    minutes.count(1, 0);
+    seen.minutes.count(1, 0);
     this.#observed++;
   }
 
-  #minutesOf(role: string, nowMs: number): MinuteSketches {
-    let minutes = this.#minutes.get(role);
-    if (minutes === undefined) {
-      minutes = new MinuteSketches(this.#layout!, nowMs, this.#place.minuteMs);
-      this.#minutes.set(role, minutes);
+  #roleOf(role: string, nowMs: number): TapRole {
+    let seen = this.#roles.get(role);
+    if (seen === undefined) {
+      const minutes = new MinuteSketches(this.#layout!, nowMs, this.#place.minuteMs);
+      seen = { minutes, columns: new TapColumns(this.#layout!, this.#profile!, this.#watched!) };
+      this.#roles.set(role, seen);
     }
-    return minutes;
+    return seen;
   }
 
   #look(nowMs: number): void {
@@ -86,9 +99,8 @@ export class TapVersion {
     this.#watched ??= JSON.parse(watched) as Watched;
     const text = this.#textOf(profileFileOf(this.#name));
     if (text === undefined) return;
-    const profile = parseProfile(text);
-    this.#layout = new SketchLayout(profile);
-    this.#columns = new TapColumns(this.#layout, profile, this.#watched);
+    this.#profile = parseProfile(text);
+    this.#layout = new SketchLayout(this.#profile);
     this.#warmUp = undefined;
   }
 
@@ -118,22 +130,25 @@ export class TapVersion {
 
   /** So many events of its kind never came, as far as can be told. */
   lose(events: number): void {
-    this.#minutes.get('primary')?.count(0, events);
+    this.#roles.get('primary')?.minutes.count(0, events);
   }
 
   tick(nowMs: number): void {
     this.#observed = 0;
-    for (const minutes of this.#minutes.values()) minutes.turn(nowMs);
+    for (const seen of this.#roles.values()) turn(seen, nowMs);
   }
 
   closeAll(): void {
-    for (const minutes of this.#minutes.values()) minutes.closeAll();
+    for (const { columns, minutes } of this.#roles.values()) {
+      columns.flush();
+      minutes.closeAll();
+    }
   }
 
   /** What control does not have yet. */
   closed(): ClosedSketch[] {
     const { id, model, version, artifactSha256 } = this.#subject;
-    return [...this.#minutes].flatMap(([role, minutes]) =>
+    return [...this.#roles].flatMap(([role, { minutes }]) =>
       minutes.take().map(({ number, minute, sketch, observed, dropped }) => ({
         key: `${id}/${role}`,
         model,
@@ -150,6 +165,6 @@ export class TapVersion {
   }
 
   acknowledge(role: string, number: number): void {
-    this.#minutes.get(role)?.acknowledge(number);
+    this.#roles.get(role)?.minutes.acknowledge(number);
   }
 }

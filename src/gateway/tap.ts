@@ -141,7 +141,7 @@ function sketchTapFor(parameters: URLSearchParams, report: (value: unknown) => v
     minuteMs,
     thread: `${process.pid}-${threadId}`,
     report,
-    nowMs: () => performance.timeOrigin + performance.now(),
+    nowMs: Date.now,
   });
   setInterval(() => tap.tick(), Math.min(tickMsMax, minuteMs / 2)).unref();
   return tap;

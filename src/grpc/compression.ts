@@ -6,7 +6,7 @@
 import { promisify } from 'node:util';
 import { deflate, gunzip, gzip, inflate } from 'node:zlib';
 import { Bytes, bytesOf, type Call, type Message, type ReplyNames } from './call.js';
-import { statusOf } from './codec.js';
+import { statusOf } from './status.js';
 import type { Status } from './terms.js';
 
 export type CompressionLevel = 'none' | 'low' | 'medium' | 'high';

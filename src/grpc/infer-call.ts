@@ -8,8 +8,8 @@ import { Cancellation, type DataPlane } from '../core/inference.js';
 import { isRequestId } from '../core/request-id.js';
 import { serverTiming } from '../core/server-timing.js';
 import type { Call, CallUser } from './call.js';
-import { ReplyMessage } from './codec.js';
 import { type Answer, Inference, type InferenceOptions } from './infer.js';
+import { ReplyMessage } from './reply-message.js';
 import { statusFor, termsOf } from './terms.js';
 
 export interface CallOptions {

@@ -12,9 +12,10 @@ import { GatewayError } from '../core/errors.js';
 import { Cancellation, type DataPlane } from '../core/inference.js';
 import type { Assignment } from '../core/route.js';
 import { assignmentTexts, type Call, type CallUser, type Message } from './call.js';
-import { detailsOf, StreamErrorMessage, StreamReplyMessage } from './codec.js';
 import { Inference, type InferenceOptions, stoppingText } from './infer.js';
 import { isOverdue } from './infer-call.js';
+import { StreamErrorMessage, StreamReplyMessage } from './reply-message.js';
+import { detailsOf } from './status.js';
 import { statusFor, type Terms, termsOf } from './terms.js';
 
 export interface StreamOptions {

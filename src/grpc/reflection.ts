@@ -5,7 +5,7 @@
  *
  * Must not know the gRPC library or the services.
  */
-import { statusOf } from './codec.js';
+import { statusOf } from './status.js';
 import { WireReader } from './wire.js';
 
 /** What is needed of a FileDescriptorProto. */

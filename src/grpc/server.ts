@@ -3,6 +3,7 @@
  *
  * Must not know what an engine does.
  */
+import type { DoorLoad } from '../core/door-load.js';
 import { GatewayError } from '../core/errors.js';
 import type { DataPlane } from '../core/inference.js';
 import type { Engine } from './engine.js';
@@ -12,6 +13,7 @@ import type { GrpcOptions } from './options.js';
 export interface GrpcDoor {
   readonly port: number;
   readonly engine: Engine['name'];
+  readonly load: DoorLoad;
   /** False from the first moment of a drain: health and ServerReady say so, requests are still served. */
   setServing(isServing: boolean): void;
   /** No new calls; those in flight may finish within the grace. */
@@ -33,6 +35,9 @@ export async function listenGrpc(plane: DataPlane, options: GrpcOptions): Promis
   return {
     port,
     engine: engine.name,
+    get load() {
+      return engine.load;
+    },
     setServing: (isServing) => methods.setServing(isServing),
     stop: (graceMs) => {
       methods.stop();

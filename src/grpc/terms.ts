@@ -7,7 +7,7 @@ import { type GatewayError, invalid } from '../core/errors.js';
 import { isRequestId } from '../core/request-id.js';
 import type { Call } from './call.js';
 import type { Peer } from './calls.js';
-import { detailsOf, statusOf } from './codec.js';
+import { detailsOf, statusOf } from './status.js';
 
 export interface Terms {
   /** Empty = none. */

@@ -12,7 +12,7 @@ import { type RelayCall, relayOf } from '../core/relay.js';
 import { errorAnswer, jsonAnswer } from './answers.js';
 import { FeedbackCalls } from './feedback-call.js';
 import { decideInference, type InferenceOptions } from './inference-call.js';
-import { jsonValueOf } from './json-reader.js';
+import { jsonValueOf } from './json-value.js';
 import { docsPage, modelDocument, serverDocument } from './openapi.js';
 import { PathTable, type TableRow, type Target } from './paths.js';
 import type { BodyConsumer, Decision, HttpRequest, HttpResponse, Route } from './transport.js';

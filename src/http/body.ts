@@ -27,6 +27,10 @@ export class ByteBudget {
   give(bytes: number): void {
     this.#held -= bytes;
   }
+
+  get held(): number {
+    return this.#held;
+  }
 }
 
 export interface BodyFault {

@@ -8,7 +8,7 @@
 import { GatewayError, invalid } from '../core/errors.js';
 import type { DataPlane } from '../core/inference.js';
 import { errorAnswer, jsonAnswer } from './answers.js';
-import { jsonValueOf } from './json-reader.js';
+import { jsonValueOf } from './json-value.js';
 import type { BodyConsumer, HttpRequest, HttpResponse } from './transport.js';
 
 /** A thousand labels with long ids. */

@@ -14,7 +14,7 @@ import { isRequestId } from '../core/request-id.js';
 import type { Assignment } from '../core/route.js';
 import { serverTiming } from '../core/server-timing.js';
 import type { Trace } from '../core/trace.js';
-import { errorAnswer, jsonType } from './answers.js';
+import { errorAnswer } from './answers.js';
 import {
   type CodecOptions,
   decodeRequest,
@@ -24,7 +24,16 @@ import {
   readRequest,
   type WireRequest,
 } from './codec.js';
-import { acceptedCoding, type Coding, contentCoding, deflateBody, inflateBody } from './compress.js';
+import { acceptedCoding, type Coding, deflateBody, inflateBody } from './compress.js';
+import {
+  addAssignment,
+  codingOf,
+  errorHeaders,
+  replyHeaders,
+  requestIdOf,
+  timeoutOf,
+  UnsupportedCoding,
+} from './inference-headers.js';
 import { checkedLabel } from './paths.js';
 import { encodeReply } from './reply.js';
 import { wholeBody } from './response-bytes.js';
@@ -45,7 +54,6 @@ export interface InferenceOptions extends CodecOptions {
 
 /** A timer may fire so much before the deadline that it was set for. */
 const clockSlackMs = 2;
-const binaryType: Header = ['Content-Type', 'application/octet-stream'];
 
 /** Decides what to do with an inference request before its body is read. */
 export function decideInference(
@@ -101,17 +109,11 @@ class InferenceCall implements BodyConsumer, CallTerms {
   /** Looks at the headers. @throws INVALID_ARGUMENT */
   readHead(): void {
     const request = this.#request;
-    const id = request.header('x-request-id');
-    if (id !== undefined) {
-      if (!isRequestId(id)) throw invalid('X-Request-Id must be 1 to 128 characters from ! to ~');
-      this.#id = id;
-    }
+    this.#id = requestIdOf(request.header('x-request-id'));
     this.#deadlineAt =
       request.receivedAt + timeoutOf(request.header('x-sluice-timeout-ms'), this.#options.requestTimeoutMs);
     this.variant = request.header('x-sluice-variant') ?? '';
-    const coding = contentCoding(request.header('content-encoding'));
-    if (coding === 'unknown') throw new UnsupportedCoding();
-    this.#coding = coding;
+    this.#coding = codingOf(request.header('content-encoding'));
     this.#isTimed = request.header('x-sluice-timing') === '1';
   }
 
@@ -147,9 +149,8 @@ class InferenceCall implements BodyConsumer, CallTerms {
   }
 
   #errorAnswer(error: GatewayError, status: number): HttpResponse {
-    const headers: Header[] = [['x-request-id', this.#id]];
-    if (error instanceof UnsupportedCoding) headers.push(['Accept-Encoding', 'gzip, deflate']);
-    if (this.#assignment !== undefined) headers.push(...assignmentHeaders(this.#assignment));
+    const headers = errorHeaders(this.#id, error);
+    if (this.#assignment !== undefined) addAssignment(headers, this.#assignment);
     return this.#sent(errorAnswer(error, status, headers));
   }
 
@@ -278,14 +279,8 @@ class InferenceCall implements BodyConsumer, CallTerms {
       trace.encodes(reply.outputs, startedAt);
       trace.encodedAt = this.#plane.now();
     }
-    const headers: Header[] = [
-      headerLength === undefined ? jsonType : binaryType,
-      ['x-request-id', this.#id],
-      ['x-sluice-model', reply.version.model],
-      ['x-sluice-version', reply.version.version],
-    ];
-    if (assignment !== undefined) headers.push(...assignmentHeaders(assignment));
-    if (headerLength !== undefined) headers.push(['Inference-Header-Content-Length', String(headerLength)]);
+    const headers = replyHeaders(this.#id, reply.version, headerLength);
+    if (assignment !== undefined) addAssignment(headers, assignment);
     if (this.#isTimed) headers.push(['Server-Timing', this.#timingText(reply, version, startedAt)]);
     const coding = acceptedCoding(this.#request.header('accept-encoding'));
     if (coding === undefined) return this.#sent({ status: 200, headers, body });
@@ -303,32 +298,8 @@ class InferenceCall implements BodyConsumer, CallTerms {
   }
 }
 
-/** A body in a coding that we do not read: 415, which no code stands for. */
-class UnsupportedCoding extends GatewayError {
-  constructor() {
-    super('INVALID_ARGUMENT', 'Unsupported compression type');
-  }
-}
-
-/** Names from the configuration, which no caller has a say in. */
-function assignmentHeaders({ experiment, variant, reason }: Assignment): Header[] {
-  const headers: Header[] = [
-    ['x-sluice-experiment', experiment],
-    ['x-sluice-reason', reason],
-  ];
-  if (variant !== '') headers.push(['x-sluice-variant', variant]);
-  return headers;
-}
-
 function noVariant(variant: string, model: string): GatewayError {
   return invalid(`variant '${variant}' cannot be asked for: model '${model}' has no route that allows it`);
-}
-
-function timeoutOf(header: string | undefined, requestTimeoutMs: number): number {
-  if (header === undefined) return requestTimeoutMs;
-  if (!/^[1-9][0-9]{0,14}$/.test(header))
-    throw invalid(`x-sluice-timeout-ms must be an integer of at least 1, got: ${header}`);
-  return Math.min(Number(header), requestTimeoutMs);
 }
 
 async function compressed(

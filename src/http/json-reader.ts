@@ -11,11 +11,6 @@ import { isUtf8 } from 'node:buffer';
 import { invalid } from '../core/errors.js';
 import type { KnownNames } from './known-names.js';
 
-export type JsonValue = string | number | bigint | boolean | null | readonly JsonValue[] | JsonObject;
-export interface JsonObject {
-  readonly [member: string]: JsonValue;
-}
-
 const quote = 0x22;
 const comma = 0x2c;
 const minus = 0x2d;
@@ -262,32 +257,6 @@ export class JsonReader {
     else this.readLiteral();
   }
 
-  /** One value as plain JavaScript. Objects have no prototype; a member that occurs twice is refused. */
-  readValue(): JsonValue {
-    const byte = this.peek();
-    if (byte === -1) this.fail('The document is empty.');
-    if (byte === quote) return this.readString();
-    if (byte === openBrace) return this.#readObject();
-    if (byte === openBracket) {
-      const elements: JsonValue[] = [];
-      this.open();
-      for (let isFirst = true; this.nextElement(isFirst); isFirst = false) elements.push(this.readValue());
-      return elements;
-    }
-    return this.isNumber() ? this.readNumber() : this.readLiteral();
-  }
-
-  #readObject(): JsonObject {
-    const members: Record<string, JsonValue> = Object.create(null);
-    this.open();
-    for (let isFirst = true; ; isFirst = false) {
-      const name = this.nextMember(isFirst, undefined);
-      if (name === undefined) return members;
-      if (name in members) throw invalid(`Unable to parse '${name}': the member occurs twice`);
-      members[name] = this.readValue();
-    }
-  }
-
   /**
    * Passes an array of scalars, flat or nested, without looking at them; whoever reads them checks them. The brackets and
    * strings of the span are balanced afterwards.
@@ -324,14 +293,6 @@ export class JsonReader {
       }
     } while (this.#depth > outer);
   }
-}
-
-/** The whole of `bytes` as one value. @throws INVALID_ARGUMENT with the place that is wrong */
-export function jsonValueOf(bytes: Buffer, depthMax: number): unknown {
-  const reader = new JsonReader(bytes, bytes.length, depthMax);
-  const value = reader.readValue();
-  reader.finish();
-  return value;
 }
 
 function isBeyond(found: number, limit: number): boolean {

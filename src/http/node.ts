@@ -9,6 +9,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { DoorLoad } from '../core/door-load.js';
 import { Exchange, type Wire } from './exchange.js';
 import { cleanValue, headerBytesMax, refusal } from './framing.js';
 import { statusLine, wholeBody } from './response-bytes.js';
@@ -20,6 +21,7 @@ const pieceBytes = 64 * 1024;
 
 export function listenNode(route: Route, options: HttpOptions): Promise<Door> {
   const traffic = new Traffic(route, options);
+  traffic.counted(0);
   const server = http.createServer({
     maxHeaderSize: headerBytesMax,
     headersTimeout: 12_000,
@@ -41,8 +43,10 @@ export function listenNode(route: Route, options: HttpOptions): Promise<Door> {
   server.on('connection', (socket) => {
     const connection: Connection = { open: new Set(), isEnding: false };
     connections.set(socket, connection);
+    traffic.counted(1);
     // An answer that waits behind another one is never told that its socket is gone.
     socket.on('close', () => {
+      traffic.counted(-1);
       for (const exchange of connection.open) exchange.over();
     });
   });
@@ -75,6 +79,10 @@ class NodeDoor implements Door {
 
   get inFlight(): number {
     return this.#traffic.open.size;
+  }
+
+  get load(): DoorLoad {
+    return this.#traffic.load;
   }
 
   stopListening(): void {

@@ -9,8 +9,8 @@
  * Must not know versions or how elements are converted.
  */
 import { GatewayError, invalid } from '../core/errors.js';
-import { checkedCount, type TensorHead } from '../core/model.js';
 import { datatypes, isDataType } from '../core/tensor.js';
+import { checkedCount, type TensorHead } from '../core/tensor-head.js';
 import type { Span } from './element-cursor.js';
 import type { JsonReader } from './json-reader.js';
 import { KnownNames } from './known-names.js';

@@ -4,6 +4,7 @@
  *
  * Must not know engines.
  */
+import type { DoorLoad } from '../core/door-load.js';
 import { ByteBudget } from './body.js';
 import type { Exchange } from './exchange.js';
 import { OpenExchanges } from './open-exchanges.js';
@@ -18,6 +19,8 @@ export class Traffic {
   /** The port is closed: what still arrives is refused, and every answer ends its connection. */
   isClosing = false;
   readonly #sweep: NodeJS.Timeout;
+  /** Undefined where the engine has not told of any. */
+  #connections: number | undefined;
 
   constructor(route: Route, options: HttpOptions) {
     const { bufferedBytesMax, bodyTimeoutMs, writeTimeoutMs } = options;
@@ -30,6 +33,16 @@ export class Traffic {
       Math.max(10, Math.min(1000, bodyTimeoutMs / 4, writeTimeoutMs / 4)),
     );
     this.#sweep.unref();
+  }
+
+  /** @param step 1 = a connection has come, -1 = one has gone */
+  counted(step: number): void {
+    this.#connections = (this.#connections ?? 0) + step;
+  }
+
+  get load(): DoorLoad {
+    const { requestBudget, responseBudget } = this;
+    return { connections: this.#connections, requestBytes: requestBudget.held, responseBytes: responseBudget.held };
   }
 
   #checkDeadlines(): void {

@@ -9,6 +9,7 @@
  *
  * Must not know URLs, JSON bodies or models.
  */
+import type { DoorLoad } from '../core/door-load.js';
 import type { GatewayError } from '../core/errors.js';
 import type { Cancellation } from '../core/inference.js';
 import { listenNode } from './node.js';
@@ -78,6 +79,7 @@ export interface Door {
   readonly engine: Engine;
   /** Requests that are not answered yet. */
   readonly inFlight: number;
+  readonly load: DoorLoad;
   /** Closes the port for new connections. Open ones are served on. */
   stopListening(): void;
   /** Closes the port. Requests in flight are answered; those that still arrive on open connections get 503. */

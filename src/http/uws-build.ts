@@ -38,6 +38,8 @@ export interface UwsApp {
   listen(host: string, port: number, listener: (socket: unknown) => void): UwsApp;
   /** Absent in the older build. */
   close?(): unknown;
+  /** Tells 1 for a connection that has come, -1 for one that has gone. Absent in the older build. */
+  filter?(listener: (response: unknown, step: number) => void): unknown;
 }
 
 export interface UwsBuild {

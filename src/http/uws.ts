@@ -8,6 +8,7 @@
  *
  * Must not know URLs or JSON.
  */
+import type { DoorLoad } from '../core/door-load.js';
 import { Exchange, type Head, type Wire } from './exchange.js';
 import { cleanValue } from './framing.js';
 import { piecesOf, sizeOf, statusLine, wholeBody } from './response-bytes.js';
@@ -22,6 +23,7 @@ export function listenUws(build: UwsBuild, engine: Engine, route: Route, options
   const { host, port } = options;
   const traffic = new Traffic(route, options);
   const app = build.App().any('/*', (response, request) => accept(traffic, response, request));
+  if (app.filter?.((_, step) => traffic.counted(step)) !== undefined) traffic.counted(0);
   return new Promise((resolve, reject) => {
     // The library shares the port (SO_REUSEPORT) with other processes, unless it is 0.
     app.listen(host, port, (socket) => {
@@ -54,6 +56,10 @@ class UwsDoor implements Door {
 
   get inFlight(): number {
     return this.#traffic.open.size;
+  }
+
+  get load(): DoorLoad {
+    return this.#traffic.load;
   }
 
   stopListening(): void {

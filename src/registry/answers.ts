@@ -11,12 +11,12 @@
 import type { VersionSpec } from '../core/model.js';
 import type { Route, RouteTable } from '../core/route.js';
 import type { Records } from './records.js';
-import type { RegistryOptions, Remembered } from './registry-options.js';
+import type { RegistryOptions, Relabelling, Remembered } from './registry-options.js';
 import { championOf, isServed, labelsOf, type ModelRecord, routeOf, type VersionRecord } from './versions.js';
 
 type AnswersOptions = Pick<
   RegistryOptions,
-  'policy' | 'publish' | 'record' | 'remember' | 'remembered' | 'breaches' | 'withheld' | 'readiness'
+  'policy' | 'publish' | 'record' | 'recordLabel' | 'remember' | 'remembered' | 'breaches' | 'withheld' | 'readiness'
 >;
 
 interface Answer {
@@ -25,11 +25,15 @@ interface Answer {
   readonly spec: VersionSpec | undefined;
 }
 
+type Labels = Readonly<Record<string, string>>;
+
 export class Answers {
   readonly #records: Records;
   readonly #options: AnswersOptions;
   /** What was published last, by model. */
   readonly #answering = new Map<string, Answer>();
+  /** Labels besides champion as they were written down last, by model. */
+  readonly #labels = new Map<string, Labels>();
   /** The route that was sent last, by model. */
   readonly #sent = new Map<string, string>();
   #generation = 0;
@@ -110,11 +114,33 @@ export class Answers {
       const { spec } = answerOf(model);
       return last?.version !== model.champion || (last?.spec !== spec && spec !== undefined);
     });
+    const relabelled = [...this.#records.models()].filter(
+      (model) => changesOf(this.#labelsOf(model), model).length > 0,
+    );
     this.#generation++;
     await Promise.all(changed.map((model) => this.#writeDown(model, reason)));
+    await Promise.all(relabelled.map((model) => this.#writeLabels(model, reason)));
     await this.#options.publish(this.#table());
     for (const model of changed) this.#answering.set(model.name, answerOf(model));
-    if (changed.length > 0) await this.remember();
+    if (changed.length > 0 || relabelled.length > 0) await this.remember();
+  }
+
+  #labelsOf({ name }: ModelRecord): Labels {
+    return this.#labels.get(name) ?? this.#options.remembered[name]?.labels ?? {};
+  }
+
+  /** A label that cannot be written down stays where it was. */
+  async #writeLabels(model: ModelRecord, reason: string): Promise<void> {
+    const before = this.#labelsOf(model);
+    const { champion, ...others } = model.labels;
+    try {
+      for (const change of changesOf(before, model))
+        await this.#options.recordLabel({ model: model.name, ...change, reason });
+      this.#labels.set(model.name, others);
+    } catch (error) {
+      model.labels = { ...before, ...(champion !== undefined && { champion }) };
+      throw error;
+    }
   }
 
   async #writeDown(model: ModelRecord, reason: string): Promise<void> {
@@ -161,6 +187,16 @@ export class Answers {
       return model === undefined || (!model.isUnloaded && ![...model.versions.values()].some(isServed));
     });
   }
+}
+
+/** Labels other than the one that a publication is about. */
+function changesOf(before: Labels, { labels }: ModelRecord): Pick<Relabelling, 'label' | 'version' | 'previous'>[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(labels)]);
+  names.delete('champion');
+  return [...names].flatMap((label) => {
+    const [previous, version] = [before[label], labels[label]];
+    return previous === version ? [] : [{ label, version, previous }];
+  });
 }
 
 function answerOf({ champion, previous, versions }: ModelRecord): Answer {

@@ -1,7 +1,7 @@
 /**
- * Takes files out of a tar, which may be compressed by gzip: plain files and directories inside the target, nothing else.
+ * Takes files out of a tar, which may be compressed: plain files and directories inside the target, nothing else.
  *
- *   chunks ─▶ (gunzip, counted) ─▶ tar-stream ─▶ entry: judged ─▶ written, hashed
+ *   chunks ─▶ (inflated, counted) ─▶ tar-stream ─▶ entry: judged ─▶ written, hashed
  *
  * Everything about an entry is judged before its first byte is written: kind, name, size, and what came before under the
  * same name, also in other letters. Whatever goes wrong, what was written is taken away again. Owners, modes and times are
@@ -13,13 +13,10 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline, Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import { extract, type Header } from 'tar-stream';
 import { ArchiveTree } from './archive-tree.js';
+import { type ArchiveKind, inflated } from './inflate.js';
 import { Refusal } from './refusal.js';
-
-export type ArchiveKind = 'tar' | 'tar+gzip';
 
 export interface ArchiveLimits {
   /** Of all files together. */
@@ -40,7 +37,6 @@ export interface UnpackedFile {
 
 const blockBytes = 512;
 const sliceBytes = 64 * 1024;
-const ratioFromBytes = 64 * 1024 * 1024;
 /** Records of attributes of one entry; real ones have a handful. */
 const attributesMax = 256;
 
@@ -58,7 +54,7 @@ export async function unpack(
 ): Promise<readonly UnpackedFile[]> {
   const tree = new ArchiveTree(directory, limits.entriesMax);
   try {
-    return await new Unpacking(directory, limits, tree).run(kind === 'tar' ? chunks : inflated(chunks, limits));
+    return await new Unpacking(directory, limits, tree).run(inflated(chunks, kind, limits.ratioMax));
   } catch (error) {
     await tree.remove();
     throw error;
@@ -196,33 +192,6 @@ async function created(place: string, path: string): Promise<FileHandle> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw refused(`${quoted(path)} is there already`);
     throw error;
-  }
-}
-
-/** Bytes of a gzip stream, as long as they are not out of all proportion to what they came from. */
-async function* inflated(chunks: AsyncIterable<Uint8Array>, limits: ArchiveLimits): AsyncGenerator<Uint8Array> {
-  let packedBytes = 0;
-  async function* counted() {
-    for await (const chunk of chunks) {
-      packedBytes += chunk.length;
-      yield chunk;
-    }
-  }
-  const gunzip = createGunzip();
-  // An error of the source destroys gunzip with it, and so comes out of the loop.
-  pipeline(Readable.from(counted(), { objectMode: false }), gunzip, () => {});
-  let bytes = 0;
-  try {
-    for await (const chunk of gunzip) {
-      bytes += chunk.length;
-      if (bytes > ratioFromBytes && bytes > packedBytes * limits.ratioMax) {
-        throw refused(`${packedBytes} bytes unpack to more than ${bytes}, at most ${limits.ratioMax} for one`);
-      }
-      yield chunk;
-    }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw code?.startsWith('Z_') ? refused(`it is not a whole gzip stream: ${message}`, error as Error) : error;
   }
 }
 

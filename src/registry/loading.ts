@@ -6,6 +6,7 @@
  * Must not know which version answers, or when one is loaded.
  */
 import { GatewayError } from '../core/errors.js';
+import { AdmissionRefusal } from './admission-refusal.js';
 import type { Bringing, RegistryOptions } from './registry-options.js';
 import type { RegistryState, VersionRecord } from './versions.js';
 
@@ -42,6 +43,7 @@ export class Loading {
     const { id } = record;
     record.triedRevision = record.revision;
     record.tries++;
+    record.refusal = undefined;
     try {
       const spec = await this.#options.admit(id, how);
       onAdmitted();
@@ -51,6 +53,7 @@ export class Loading {
       record.tries = 0;
     } catch (thrown) {
       const error = GatewayError.from(thrown);
+      if (error instanceof AdmissionRefusal) record.refusal = error.kind;
       this.change(record, error.code === 'FAILED_PRECONDITION' ? 'refused' : 'failed', error.message);
       const text = `load failed for model '${id.model}': version ${id.version}: ${error.message}`;
       throw new GatewayError(error.code, text, { cause: error });

@@ -9,7 +9,7 @@
  * Must not know what the fields mean.
  */
 import { isUtf8 } from 'node:buffer';
-import { GatewayError } from '../core/errors.js';
+import { AdmissionRefusal } from './admission-refusal.js';
 
 const wireType = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
@@ -102,7 +102,7 @@ export class ProtobufMessage {
     return this.#at + length;
   }
 
-  #broken(what: string): GatewayError {
-    return new GatewayError('FAILED_PRECONDITION', `not a readable ONNX file: ${what} at byte ${this.#at}`);
+  #broken(what: string): AdmissionRefusal {
+    return new AdmissionRefusal('parse', `not a readable ONNX file: ${what} at byte ${this.#at}`);
   }
 }

@@ -29,6 +29,16 @@ export interface Publication {
   readonly reason: string;
 }
 
+/** A change of where a label leads, other than the one that answers by default. */
+export interface Relabelling {
+  readonly model: string;
+  readonly label: string;
+  /** Undefined = it leads nowhere any more. */
+  readonly version: string | undefined;
+  readonly previous: string | undefined;
+  readonly reason: string;
+}
+
 /** What survives a restart, by model. */
 export type Remembered = Readonly<
   Record<
@@ -68,6 +78,8 @@ export interface RegistryOptions {
   readonly publish: (table: RouteTable) => Promise<void>;
   /** Writes a change of what answers down; when that fails, the change does not happen. */
   readonly record: (publication: Publication) => Promise<void>;
+  /** The same for a change of a label. */
+  readonly recordLabel: (relabelling: Relabelling) => Promise<void>;
   readonly remember: (remembered: Remembered) => Promise<void>;
   readonly remembered: Remembered;
   /** What the store has of a version. */

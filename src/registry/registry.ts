@@ -15,6 +15,7 @@
  * Must not know ONNX, sockets, processes or the disk.
  */
 import { LRUCache } from 'lru-cache';
+import type { AdmissionCode } from '../core/admission.js';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
 import type { IndexEntry } from '../core/relay.js';
@@ -109,6 +110,17 @@ export class Registry {
           .catch((error: unknown) => this.#options.report(`open ${nameOf(record.id)} anew`, error));
   }
 
+  /** What was refused for this reason may be admitted now. */
+  async retryRefused(reason: AdmissionCode): Promise<void> {
+    const refused = [...this.#allRecords()].filter(({ state, refusal }) => state === 'refused' && refusal === reason);
+    for (const record of refused) {
+      record.triedRevision = undefined;
+      record.tries = 0;
+      this.#loading.change(record, this.#options.policy === 'lazy' ? 'lazy' : 'known');
+    }
+    if (refused.length > 0) await this.offer();
+  }
+
   /** Artifacts that must stay in the store. */
   kept(): Set<string> {
     return this.#records.kept();
@@ -125,7 +137,11 @@ export class Registry {
   }
 
   /** Versions with their states, for people. */
-  *records(): Iterable<Readonly<VersionRecord>> {
+  records(): Iterable<Readonly<VersionRecord>> {
+    return this.#allRecords();
+  }
+
+  *#allRecords(): Iterable<VersionRecord> {
     for (const model of this.#records.models()) yield* model.versions.values();
   }
 

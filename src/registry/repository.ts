@@ -11,15 +11,18 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AdmissionCode, GoldenRecord, GoldenSample } from '../core/admission.js';
 import { GatewayError } from '../core/errors.js';
-import type { ArtifactId, SessionPolicy, Signature, VersionId, VersionSpec } from '../core/model.js';
+import type { ArtifactId, RunTime, SessionPolicy, Signature, VersionId, VersionSpec } from '../core/model.js';
 import { trialBytesMax } from './admission.js';
 import { AdmissionRefusal } from './admission-refusal.js';
 import type { VersionPolicy } from './catalogue.js';
+import type { Contract } from './contract.js';
 import { checkExternalData } from './external-data.js';
 import { readGolden } from './golden.js';
-import { type Manifest, parseManifest, verifyFiles } from './manifest.js';
+import { type Manifest, manifestFileName, parseManifest, verifyFiles } from './manifest.js';
+import type { MemoryNeed } from './memory-budget.js';
 import { readOnnx } from './onnx.js';
 import type { Bringing } from './registry-options.js';
+import type { TrialReport } from './trial-report.js';
 import { parseTritonConfig, type TritonConfig, type VersionPolicy as TritonPolicy } from './triton-config.js';
 import {
   labelFilesOf,
@@ -58,7 +61,9 @@ export type TrialVerdict =
   | {
       readonly ok: true;
       readonly notBatched: string | undefined;
-      readonly runTimes: readonly { readonly runUs: number }[];
+      readonly openMs: number;
+      readonly runTimes: readonly RunTime[];
+      readonly peakRssBytes: number;
       readonly record: GoldenRecord;
     }
   | { readonly ok: false; readonly code: AdmissionCode; readonly reason: string };
@@ -75,7 +80,22 @@ export interface RepositoryOptions {
     get(sha256: string): GoldenRecord | undefined;
     put(sha256: string, record: GoldenRecord): Promise<void>;
   };
+  /** Is told what a trial has found. */
+  readonly tried: (id: VersionId, sha256: string | undefined, report: TrialReport) => Promise<void>;
+  /** @throws AdmissionRefusal `memory` when there is no room for it */
+  readonly reserve: (id: VersionId, need: MemoryNeed) => Promise<void>;
+  readonly epochNow: () => number;
   readonly warn: (id: VersionId, warning: string) => void;
+}
+
+/** A version as its files describe it. */
+interface Read {
+  readonly spec: VersionSpec;
+  readonly needsBatchTrial: boolean;
+  readonly warnings: readonly string[];
+  readonly manifest: Manifest | undefined;
+  /** External data included. */
+  readonly modelBytes: number;
 }
 
 const modelBytesMax = 2 ** 31;
@@ -98,9 +118,35 @@ export class Repository {
    * @throws FAILED_PRECONDITION with the reason why it is refused
    */
   async admit(id: VersionId, how: Bringing): Promise<VersionSpec> {
-    const { directory, besides, config: own, artifact } = await this.#options.bring(id, how);
-    const config = this.#config(id, how.config === undefined ? own : { name: 'config.json', text: how.config });
-    const manifest = await this.#manifest(directory, besides);
+    const brought = await this.#options.bring(id, how);
+    const read = await this.#read(id, brought, how.config);
+    for (const warning of read.warnings) this.#options.warn(id, warning);
+    const { directory, artifact } = brought;
+    const { spec, manifest } = read;
+    const golden = manifest?.golden === undefined ? [] : await readGolden(directory, manifest.golden);
+    const tried = await this.#tried(spec, { ...read, golden, sha256: artifact?.sha256 });
+    const settled = artifact === undefined ? tried : { ...tried, artifact };
+    if (manifest !== undefined) this.#manifests.set(settled, manifest);
+    return settled;
+  }
+
+  /**
+   * What callers would rely on if this version answered, as far as its files say it; nothing is tried.
+   * @throws FAILED_PRECONDITION with the reason why it would be refused
+   */
+  async contractIn(id: VersionId, brought: Brought): Promise<Contract> {
+    const { spec, manifest } = await this.#read(id, brought, undefined);
+    return contractOf(spec, manifest);
+  }
+
+  /** What callers of a version that was admitted rely on. */
+  contractOf(spec: VersionSpec): Contract {
+    return contractOf(spec, this.#manifests.get(spec));
+  }
+
+  async #read(id: VersionId, { directory, besides, config: own }: Brought, instead: string | undefined): Promise<Read> {
+    const config = this.#config(id, instead === undefined ? own : { name: 'config.json', text: instead });
+    const manifest = await manifestIn(directory, besides);
     const file = modelFileOf(config, await modelFileIn(directory, manifest));
     const facts = readOnnx(await bytesOf(join(directory, file)));
     await checkExternalData(directory, facts, manifest);
@@ -116,14 +162,9 @@ export class Repository {
       },
       this.#options.defaults,
     );
-    for (const warning of warnings) this.#options.warn(id, warning);
     const whole = this.#options.override({ ...spec, file: join(directory, file) });
-    const golden = manifest?.golden === undefined ? [] : await readGolden(directory, manifest.golden);
     const modelBytes = facts.externalBytes.reduce((sum, bytes) => sum + bytes, (await stat(whole.file)).size);
-    const tried = await this.#tried(whole, { needsBatchTrial, golden, modelBytes, sha256: artifact?.sha256 });
-    const settled = artifact === undefined ? tried : { ...tried, artifact };
-    if (manifest !== undefined) this.#manifests.set(settled, manifest);
-    return settled;
+    return { spec: whole, needsBatchTrial, warnings, manifest, modelBytes };
   }
 
   #config(
@@ -134,14 +175,6 @@ export class Repository {
     const { config, warnings } = parseTritonConfig(given.name, given.text);
     for (const warning of warnings) this.#options.warn(id, warning);
     return config;
-  }
-
-  async #manifest(directory: string, besides: readonly string[]): Promise<Manifest | undefined> {
-    const text = await readFile(join(directory, 'manifest.json'), 'utf8').catch(absentOnly);
-    if (text === undefined) return undefined;
-    const manifest = parseManifest(text);
-    await verifyFiles(directory, manifest, besides);
-    return manifest;
   }
 
   /** Settles what only running the model can tell: whether it runs, whether its rows are independent, how long it takes. */
@@ -172,10 +205,40 @@ export class Repository {
     const verdict = await this.#options.trial(trial, trialBytesMax(modelBytes));
     if (!verdict.ok) throw new AdmissionRefusal(verdict.code, verdict.reason);
     if (sha256 !== undefined && golden.length > 0) await this.#options.records.put(sha256, verdict.record);
+    await this.#options.tried(id, sha256, this.#reportOf(verdict, spec, golden.length));
+    await this.#options.reserve(id, { peakBytes: verdict.peakRssBytes, instances: spec.instances });
     if (verdict.notBatched !== undefined) this.#options.warn(id, `requests are not batched: ${verdict.notBatched}`);
     const settled = verdict.notBatched === undefined ? spec : unbatched(spec);
-    return withPolicyShown(withTimeout(settled, verdict.runTimes[0]?.runUs ?? 0));
+    const { runTimes } = verdict;
+    return withPolicyShown(withTimeout({ ...settled, runTimes }, runTimes[0]?.runUs ?? 0));
   }
+
+  #reportOf(verdict: TrialVerdict & { readonly ok: true }, { instances }: VersionSpec, samples: number): TrialReport {
+    const { openMs, peakRssBytes, runTimes, notBatched = null, record } = verdict;
+    return {
+      triedAt: this.#options.epochNow(),
+      fingerprint: record.fingerprint,
+      openMs,
+      peakBytes: peakRssBytes,
+      instances,
+      runs: runTimes.map(({ rows, runUs }) => ({ rows, runUs })),
+      goldenSamples: samples,
+      notBatched,
+    };
+  }
+}
+
+/** @throws FAILED_PRECONDITION when it cannot be read, or when the files are not those that it lists */
+async function manifestIn(directory: string, besides: readonly string[]): Promise<Manifest | undefined> {
+  const text = await readFile(join(directory, manifestFileName), 'utf8').catch(absentOnly);
+  if (text === undefined) return undefined;
+  const manifest = parseManifest(text);
+  await verifyFiles(directory, manifest, besides);
+  return manifest;
+}
+
+function contractOf({ signature, labels }: VersionSpec, manifest: Manifest | undefined): Contract {
+  return { signature, labels, features: manifest?.features };
 }
 
 /** An automatic queue timeout is four times the run of a full batch, from 1 to 30 seconds. */

@@ -8,9 +8,9 @@
  *
  * Must not know policies, the disk or the runtime.
  */
-import { GatewayError } from '../core/errors.js';
 import type { Signature } from '../core/model.js';
 import { type DataType, shapeText, type TensorSpec } from '../core/tensor.js';
+import { AdmissionRefusal } from './admission-refusal.js';
 import type { Manifest } from './manifest.js';
 import type { OnnxFacts, OnnxTensor } from './onnx.js';
 import type { TritonConfig, TritonTensor } from './triton-config.js';
@@ -43,7 +43,7 @@ const typeOf: Readonly<Record<string, DataType>> = {
 
 /** @throws FAILED_PRECONDITION naming the tensor, what was expected and what is there */
 export function signatureOf(facts: OnnxFacts, config: TritonConfig, manifest: Manifest | undefined): ReadSignature {
-  if (facts.outputs.length === 0) throw refused('the model has no outputs');
+  if (facts.outputs.length === 0) throw unsupported('the model has no outputs');
   const warnings: string[] = [];
   const isContract = (config.max_batch_size ?? 0) > 0;
   const read = (kind: Kind, tensor: OnnxTensor): TensorSpec => {
@@ -74,14 +74,14 @@ function datatypeOf(kind: Kind, tensor: OnnxTensor): DataType {
   const { name, onnxType } = tensor;
   if (!tensor.isTensor) {
     const advice = onnxType.includes('map(') ? ' (scikit-learn: convert with zipmap=False)' : '';
-    throw refused(`${kind} '${name}' is ${onnxType}, expected a tensor${advice}`);
+    throw unsupported(`${kind} '${name}' is ${onnxType}, expected a tensor${advice}`);
   }
   if (tensor.datatype === 'BF16') {
-    throw refused(
+    throw unsupported(
       `${kind} '${name}' is ${onnxType}: onnxruntime-node cannot carry BF16, cast it to FP32 or FP16 inside the model`,
     );
   }
-  if (tensor.datatype === undefined) throw refused(`${kind} '${name}' is ${onnxType}, which has no V2 datatype`);
+  if (tensor.datatype === undefined) throw unsupported(`${kind} '${name}' is ${onnxType}, which has no V2 datatype`);
   return tensor.datatype;
 }
 
@@ -99,7 +99,7 @@ function openShapeOf(
   if (listed !== undefined) return listed;
   if (configured?.dims !== undefined) return isContract ? [-1, ...configured.dims] : configured.dims;
   const advice = 'give its dims in the configuration of the model or in manifest.json';
-  if (kind === 'input') throw refused(`input '${tensor.name}' has no shape in the file: ${advice}`);
+  if (kind === 'input') throw unsupported(`input '${tensor.name}' has no shape in the file: ${advice}`);
   warnings.push(`output '${tensor.name}' has no shape in the file and is shown as [-1]: ${advice}`);
   return [-1];
 }
@@ -132,7 +132,9 @@ function configuredShape(
   }
   const reshaped = configured.reshape?.shape ?? (configured.reshape === undefined ? undefined : []);
   if (reshaped !== undefined && shapeText(reshaped) !== shapeText(configured.dims ?? [])) {
-    throw refused(`configuration: ${kind} '${name}' has a reshape, which is not supported: give the dims of the model`);
+    throw unsupported(
+      `configuration: ${kind} '${name}' has a reshape, which is not supported: give the dims of the model`,
+    );
   }
   const { dims } = configured;
   if (dims === undefined) return shape;
@@ -194,6 +196,10 @@ function isLikely(facts: OnnxFacts, config: TritonConfig, signature: Signature):
   return new Set(firsts.filter((dimension) => dimension !== undefined)).size <= 1;
 }
 
-function refused(reason: string): GatewayError {
-  return new GatewayError('FAILED_PRECONDITION', reason);
+function refused(reason: string): AdmissionRefusal {
+  return new AdmissionRefusal('signature_mismatch', reason);
+}
+
+function unsupported(reason: string): AdmissionRefusal {
+  return new AdmissionRefusal('unsupported', reason);
 }

@@ -9,6 +9,7 @@
  *
  * Must not know the store, the states of versions or routes.
  */
+import type { ArchiveKind } from './inflate.js';
 
 export type SourceType = 'directory' | 'http' | 'mlflow' | 'oci' | 's3';
 
@@ -61,7 +62,7 @@ export interface ArtifactFile {
   /** Lower-case hex of the bytes that `open` gives, as the source states it. */
   readonly sha256: string | undefined;
   /** Unpacked into the version instead of lying there itself. */
-  readonly archive?: 'tar' | 'tar+gzip';
+  readonly archive?: ArchiveKind;
   /** Where the source itself finds it; nobody else looks inside. */
   readonly locator: unknown;
 }

@@ -18,6 +18,7 @@ import type { Refusal } from './refusal.js';
 import type { Bringing } from './registry-options.js';
 import type { Brought } from './repository.js';
 import type { Artifact, Listing, Source } from './source.js';
+import { inPlace } from './sources/in-place.js';
 import { recordFileName } from './store/digest.js';
 import type { PullHooks } from './store/pull-hooks.js';
 import type { Store, StoredVersion } from './store/store.js';
@@ -178,9 +179,20 @@ export class Supply {
     const stored = await this.#stored(id, source, how.isExact);
     this.#options.checkAllowed(stored);
     how.onStored();
-    const { directory, record, artifactSha256 } = stored;
-    const artifact = { source: stored.source, revision: record.revision, sha256: artifactSha256 };
-    return { directory, besides: [recordFileName], config: record.config, artifact };
+    return broughtOf(stored);
+  }
+
+  /**
+   * A version where it can be read without being brought: in the store, or in a folder of this machine, where it may change
+   * at any time. Undefined when it would have to be pulled.
+   */
+  async peek(id: VersionId): Promise<Brought | undefined> {
+    const name = this.#options.catalogue.model(id.model)?.source ?? '';
+    const stored = this.#find(id, name);
+    if (stored !== undefined) return broughtOf(stored);
+    const source = this.#pollers.get(name)?.source;
+    if (source?.type !== 'directory') return undefined;
+    return inPlace(source, id, AbortSignal.timeout(this.#options.listTimeoutMs));
   }
 
   async #stored(id: VersionId, name: string, isExact = false): Promise<StoredVersion> {
@@ -232,4 +244,9 @@ export class Supply {
   async close(): Promise<void> {
     await Promise.all([...this.#pollers.values()].map((poller) => poller.close()));
   }
+}
+
+function broughtOf({ directory, record, source, artifactSha256: sha256 }: StoredVersion): Brought {
+  const artifact = { source, revision: record.revision, sha256 };
+  return { directory, besides: [recordFileName], config: record.config, artifact };
 }

@@ -94,6 +94,7 @@ export function versionSpecOf(sources: VersionSources, defaults: SpecDefaults): 
     instances,
     rank: 'primary',
     isBounded: !facts.hasLoop && !facts.hasContentSizedOp,
+    runTimes: [],
     config: modelConfigOf({ model: id.model, file, signature, batch, instances }, config),
     labels: labelsOf(sources, config),
     properties: propertiesOf(manifest),

@@ -6,6 +6,7 @@
  *
  * Must not know how a version is brought or who is told.
  */
+import type { AdmissionCode } from '../core/admission.js';
 import type { VersionId, VersionSpec } from '../core/model.js';
 import type { IndexEntry } from '../core/relay.js';
 import type { Route, ServingState, VersionEntry } from '../core/route.js';
@@ -39,6 +40,8 @@ export interface VersionRecord {
   /** What was tried last: the same revision is not tried twice when it was refused. */
   triedRevision: string | undefined;
   tries: number;
+  /** Why its trial refused it; undefined = it did not. */
+  refusal: AdmissionCode | undefined;
   isWanted: boolean;
   /** A route names it: it stays, although it was rolled back from. */
   isRouted: boolean;
@@ -88,6 +91,7 @@ export function newRecord(id: VersionId, isLazy: boolean, at: number): VersionRe
     revision: '',
     triedRevision: undefined,
     tries: 0,
+    refusal: undefined,
     isWanted: false,
     isRouted: false,
     isShadow: false,

@@ -13,23 +13,15 @@
  */
 import { GatewayError } from '../core/errors.js';
 import type { TriggerType } from '../core/trigger.js';
-import { attempt, type Endpoint, type PostWebhook } from './attempt.js';
-import { bytesOf, type Clocks, Deliveries, type Delivery, type OutboxRecord } from './deliveries.js';
+import { Courier, type CourierOptions } from './courier.js';
+import { bytesOf, Deliveries, type Delivery, type OutboxRecord } from './deliveries.js';
 import { checkEvent, type TriggerEvent } from './event.js';
 import { Journal } from './journal.js';
 
-export type DeliveryResult = 'delivered' | 'failed' | 'dead' | 'disabled' | 'refused';
-
-export interface OutboxOptions extends Clocks {
+export interface OutboxOptions extends CourierOptions {
   readonly path: string;
-  readonly endpoints: readonly Endpoint[];
   readonly eventsMax: number;
   readonly bytesMax: number;
-  readonly post: PostWebhook;
-  readonly random: () => number;
-  /** Calls `work` once, later. @returns what takes it back */
-  readonly after: (delayMs: number, work: () => void) => () => void;
-  readonly onResult: (result: DeliveryResult, endpoint: string, error: string) => void;
 }
 
 /** A delivery as people see it. */
@@ -45,32 +37,24 @@ export interface ShownDelivery {
   readonly due_in_ms: number | null;
 }
 
-const delaysMs = [5000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000];
-/** When a result cannot be written down, nothing is sent for so long. */
-const brokenMs = 5000;
-const atOnceMax = 4;
 const eventBytesMax = 256 * 1024;
 const rewriteBytes = 4 * 1024 * 1024;
-const gone = 410;
 
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #deliveries: Deliveries;
   readonly #journal: Journal<OutboxRecord>;
-  /** Under way, with what ends them. */
-  readonly #running = new Map<Delivery, AbortController>();
-  readonly #ended = new Set<Promise<void>>();
+  readonly #courier: Courier;
   /** Events being written, which count against the limits already. */
   #coming = { count: 0, bytes: 0 };
   /** Dead letters that make room for them, and no longer count. */
   readonly #leaving = new Set<Delivery>();
-  #cancelTimer: () => void = () => {};
-  #isClosed = false;
 
   private constructor(options: OutboxOptions, deliveries: Deliveries, journal: Journal<OutboxRecord>) {
     this.#options = options;
     this.#deliveries = deliveries;
     this.#journal = journal;
+    this.#courier = new Courier(options, deliveries, journal);
   }
 
   /** Sends what is due. @returns it, and how many bytes of its file a crash has cost. @throws UNAVAILABLE */
@@ -84,7 +68,7 @@ export class Outbox {
     });
     const outbox = new Outbox(options, deliveries, journal);
     await outbox.#reconcile();
-    outbox.#pump();
+    outbox.#courier.wake();
     return { outbox, lostBytes };
   }
 
@@ -116,7 +100,7 @@ export class Outbox {
       this.#reserve(-count, -bytes);
       for (const one of leaving) this.#leaving.delete(one);
     }
-    this.#pump();
+    this.#courier.wake();
   }
 
   #reserve(count: number, bytes: number): void {
@@ -145,7 +129,7 @@ export class Outbox {
       ...disabled.map(({ name }): OutboxRecord => ({ kind: 'enabled', endpoint: name })),
       ...dead.map(({ seq, endpoint: name }): OutboxRecord => ({ kind: 'replayed', seq, endpoint: name })),
     );
-    this.#pump();
+    this.#courier.wake();
     return dead.length;
   }
 
@@ -169,10 +153,7 @@ export class Outbox {
 
   /** What is under way is given up and sent again after the next start. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#cancelTimer();
-    for (const controller of this.#running.values()) controller.abort(new Error('the server stops'));
-    await Promise.all(this.#ended);
+    await this.#courier.close();
     await this.#journal.close();
   }
 
@@ -222,78 +203,6 @@ export class Outbox {
     ];
     if (records.length > 0) await this.#journal.append(...records);
   }
-
-  /** Starts what is due, and comes back when the next thing is. */
-  #pump(): void {
-    if (this.#isClosed) return;
-    this.#cancelTimer();
-    this.#cancelTimer = () => {};
-    const nowMs = this.#options.now();
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const endpoint of this.#options.endpoints) {
-      let running = [...this.#running.keys()].filter((one) => one.endpoint === endpoint.name).length;
-      const subjects = new Set([...this.#running.keys()].flatMap(subjectAt(endpoint.name)));
-      for (const head of this.#deliveries.heads(endpoint.name)) {
-        if (subjects.has(head.event.subject)) continue;
-        if (head.dueMs > nowMs) nextMs = Math.min(nextMs, head.dueMs);
-        else if (running < atOnceMax) {
-          running++;
-          this.#start(head, endpoint);
-        }
-      }
-    }
-    if (nextMs < Number.POSITIVE_INFINITY)
-      this.#cancelTimer = this.#options.after(Math.max(1, nextMs - nowMs), () => this.#pump());
-  }
-
-  #start(delivery: Delivery, endpoint: Endpoint): void {
-    const controller = new AbortController();
-    this.#running.set(delivery, controller);
-    const ended = this.#deliver(delivery, endpoint, controller).finally(() => {
-      this.#running.delete(delivery);
-      this.#ended.delete(ended);
-      this.#pump();
-    });
-    this.#ended.add(ended);
-  }
-
-  async #deliver(delivery: Delivery, endpoint: Endpoint, controller: AbortController): Promise<void> {
-    const answer = await attempt(delivery.event, endpoint, { ...this.#options, controller });
-    if (this.#isClosed && 'error' in answer) return;
-    try {
-      if ('error' in answer) await this.#missed(delivery, answer.error);
-      else if (answer.status >= 200 && answer.status <= 299) {
-        await this.#journal.append({ kind: 'ended', seq: delivery.seq, endpoint: endpoint.name });
-        this.#options.onResult('delivered', endpoint.name, '');
-      } else if (answer.status === gone) await this.#disable(endpoint);
-      else await this.#missed(delivery, `it answers ${answer.status}`);
-    } catch (error) {
-      // It stays pending, and is sent again under the same id.
-      delivery.dueMs = this.#options.now() + brokenMs;
-      this.#options.onResult('failed', endpoint.name, GatewayError.from(error).message);
-    }
-  }
-
-  async #missed({ seq, endpoint, tries: before }: Delivery, error: string): Promise<void> {
-    const { random, epochNow, onResult } = this.#options;
-    const tries = before + 1;
-    const delayMs = delaysMs[before];
-    if (delayMs === undefined) await this.#journal.append({ kind: 'dead', seq, endpoint, tries, error });
-    else {
-      const dueEpochMs = Math.round(epochNow() + delayMs * (0.9 + 0.2 * random()));
-      await this.#journal.append({ kind: 'tried', seq, endpoint, tries, error, dueEpochMs });
-    }
-    onResult(delayMs === undefined ? 'dead' : 'failed', endpoint, error);
-  }
-
-  async #disable({ name, place }: Endpoint): Promise<void> {
-    await this.#journal.append({ kind: 'disabled', endpoint: name, place });
-    this.#options.onResult('disabled', name, `it answers ${gone}`);
-  }
-}
-
-function subjectAt(endpoint: string): (delivery: Delivery) => string[] {
-  return (delivery) => (delivery.endpoint === endpoint ? [delivery.event.subject] : []);
 }
 
 function shownOf({ event, endpoint, tries, error, dueMs, isDead }: Delivery, nowMs: number): ShownDelivery {

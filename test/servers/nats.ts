@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import { freePort, type Started, skipWithout, startProcess } from './debian.js';
 
 const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin'];
@@ -17,14 +17,16 @@ interface Nats {
   stop(): Promise<void>;
 }
 
-/** @param token that clients must show; default: none */
-export async function startNats(context: { after(work: () => Promise<void>): void }, token?: string): Promise<Nats> {
+/** @param more parameters of the server: whom it lets in, and how */
+export async function startNats(
+  context: { after(work: () => Promise<void>): void },
+  more: readonly string[] = [],
+): Promise<Nats> {
   const store = mkdtempSync(join(tmpdir(), 'sluice-nats-'));
   const port = await freePort();
   let running: Started | undefined;
-  const auth = token === undefined ? [] : ['--auth', token];
   const start = async () => {
-    const parameters = ['-js', '-sd', store, '-a', '127.0.0.1', '-p', String(port), ...auth];
+    const parameters = ['-js', '-sd', store, '-a', '127.0.0.1', '-p', String(port), ...more];
     running = await startProcess({ command: binary, parameters, port });
   };
   const stop = async () => {
@@ -52,9 +54,14 @@ interface Api {
 }
 
 /** A stream over everything below `subject`, made by the protocol itself and read back by it. */
-export async function streamOf(nats: Nats, subject: string, more: object = {}, token?: string): Promise<Stream> {
+export async function streamOf(
+  nats: Nats,
+  subject: string,
+  more: object = {},
+  login: Pick<ConnectionOptions, 'token' | 'user' | 'pass' | 'tls'> = {},
+): Promise<Stream> {
   const within = async <Result>(work: (connection: NatsConnection) => Promise<Result>) => {
-    const connection = await connect({ servers: `127.0.0.1:${nats.port}`, ...(token !== undefined && { token }) });
+    const connection = await connect({ servers: `localhost:${nats.port}`, ...login });
     try {
       return await work(connection);
     } finally {

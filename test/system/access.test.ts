@@ -21,17 +21,18 @@ interface Answer {
   readonly text: string;
 }
 
-async function ask(server: Server, path: string, token = '', method = 'GET'): Promise<Answer> {
+async function ask(server: Server, path: string, token = '', method = 'GET', body?: string): Promise<Answer> {
   const headers: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
-  const response = await fetch(server.admin + path, { method, headers });
+  const response = await fetch(server.admin + path, { method, headers, ...(body === undefined ? {} : { body }) });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
 /** The path as it is written here: fetch would tidy it up. */
-function askRaw(server: Server, path: string): Promise<number> {
+function askRaw(server: Server, path: string, token = ''): Promise<number> {
   const { hostname, port } = new URL(server.admin);
+  const headers = token === '' ? {} : { authorization: `Bearer ${token}` };
   return new Promise((resolve, reject) => {
-    const asked = request({ hostname, port, path }, (response) => {
+    const asked = request({ hostname, port, path, headers }, (response) => {
       response.resume();
       resolve(response.statusCode!);
     });
@@ -68,6 +69,17 @@ test('roles on a real control port', { timeout: 90_000 }, async (context) => {
     const forbidden = await server.line(({ msg, kind }) => msg === 'admin.refused' && kind === 'admin_forbidden');
     assert.deepEqual([forbidden.caller, forbidden.path, forbidden.peer], ['vera', '/admin/models/m/load', '127.0.0.1']);
     assert.doesNotMatch(JSON.stringify(server.log), /token-0123456789/);
+  });
+
+  await context.test('what cannot be meant is refused and logged, whoever it comes from', async () => {
+    const body = '{"reason": "a secret of nobody", ';
+    assert.equal((await ask(server, '/admin/models/m/load', operator, 'POST', body)).status, 400);
+    const said = await server.line(({ msg, status }) => msg === 'admin.malformed' && status === 400);
+    assert.deepEqual([said.caller, said.path, said.peer], ['otto', '/admin/models/m/load', '127.0.0.1']);
+    assert.equal(await askRaw(server, '/console/..%2f..%2fetc%2fpasswd', viewer), 404);
+    const tried = await server.line(({ msg, status }) => msg === 'admin.malformed' && status === 404);
+    assert.deepEqual([tried.caller, tried.path], ['vera', '/console/..%2f..%2fetc%2fpasswd']);
+    assert.doesNotMatch(JSON.stringify(server.log), /secret of nobody/);
   });
 
   await context.test('the audit log names the token that asked', async () => {

@@ -75,6 +75,11 @@ async function signIn(page: Page, token: string): Promise<void> {
 
 const card = (page: Page, name: string) => page.getByRole('article', { name: `Model ${name}`, exact: true });
 
+/** What is wider than the window, and not inside something that scrolls by itself. */
+const standingOut = `[...document.querySelectorAll('body *')]
+  .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll, .sections, .skip'))
+  .map((one) => one.tagName + '.' + one.getAttribute('class') + ' in ' + one.closest('section')?.id)`;
+
 /** Nothing of what was text has become an element, and nothing has run. */
 async function isHarmless({ page, wrong }: Watched): Promise<void> {
   assert.deepEqual(wrong, []);
@@ -209,13 +214,30 @@ test('the console in a browser', { skip: skipped, timeout: 180_000 }, async (con
   await context.test('whatever the sections are told becomes text, too', async () => {
     const watched = await openPage(browser, server);
     const { page } = watched;
-    await tellMarkup(page);
+    await tellEverywhere(page, markup);
     await signIn(page, tokens.otto);
     for (const id of ['models', 'routes', 'shadows', 'drift', 'experiments', 'events'])
       await page.locator(`#${id}`).getByText(markup).first().waitFor({ state: 'attached' });
     assert.equal(await page.locator('#drift rect').count(), 4);
     await isHarmless(watched);
     await page.close();
+  });
+
+  await context.test('a text of any length and of any characters stays in its place', async () => {
+    const texts = ['W'.repeat(3000), `\u202eevil\u0000\u001b[2J"'\`\n\u2028${'&lt;'.repeat(20)}{{7*7}}`];
+    for (const width of [390, 1280])
+      for (const text of texts) {
+        const watched = await openPage(browser, server, { viewport: { width, height: 844 } });
+        const { page } = watched;
+        await tellEverywhere(page, text);
+        await signIn(page, tokens.otto);
+        for (const id of ['models', 'routes', 'shadows', 'drift', 'experiments', 'events'])
+          await page.locator(`#${id}`).getByText(text.slice(1, 5)).first().waitFor({ state: 'attached' });
+        assert.deepEqual(await page.evaluate(standingOut), [], `${text.slice(0, 5)} in ${width}`);
+        assert.equal(await page.evaluate('document.documentElement.scrollWidth'), width);
+        await isHarmless(watched);
+        await page.close();
+      }
   });
 
   await context.test('no script but those of the console can run in it', async () => {
@@ -308,38 +330,38 @@ async function tellRoutes(page: Page, sent: unknown[]): Promise<void> {
     });
 }
 
-/** Every text that a server could tell, in markup. */
-async function tellMarkup(page: Page): Promise<void> {
+/** Has the server tell this text wherever it could tell one. */
+async function tellEverywhere(page: Page, text: string): Promise<void> {
   const version = {
     model: 'scores',
     version: '1',
-    state: markup,
-    reason: markup,
+    state: text,
+    reason: text,
     isDefault: true,
-    inputs: [markup],
-    outputs: [markup],
+    inputs: [text],
+    outputs: [text],
     maxBatchSize: 1,
-    source: markup,
+    source: text,
     sha256: '',
-    labels: [markup],
+    labels: [text],
   };
   const spread = { n: 1, mean: 1, std_sample: null, min: 1, max: 1, infinite: 0 };
   const shadow = {
-    route: markup,
-    shadow: markup,
-    model: markup,
+    route: text,
+    shadow: text,
+    model: text,
     version: '1',
-    outcomes: { [markup]: 3 },
+    outcomes: { [text]: 3 },
     pairs: 1,
     mismatched_pairs: 1,
     disagreement_ratio: 0.5,
     status_mismatches: 0,
     latency_ms: spread,
     output_bytes: spread,
-    outputs: [{ output: markup, items: 1, agreement: 1, match_rate: 1, measures: {} }],
-    worst: [{ request_id: markup, output: markup, max_abs_diff: null, primary_label: markup, shadow_label: markup }],
+    outputs: [{ output: text, items: 1, agreement: 1, match_rate: 1, measures: {} }],
+    worst: [{ request_id: text, output: text, max_abs_diff: null, primary_label: text, shadow_label: text }],
   };
-  const metrics = [{ metric: markup, mean: 1 }];
+  const metrics = [{ metric: text, mean: 1 }];
   const answers: Readonly<Record<string, object>> = {
     '/openapi.json': {
       paths: Object.fromEntries(
@@ -349,17 +371,20 @@ async function tellMarkup(page: Page): Promise<void> {
         ]),
       ),
     },
-    '/admin/models': { models: [version], sources: [{ name: markup, isUp: false, reason: markup }] },
+    '/admin/models': {
+      models: [version, { ...version, model: text, version: text }],
+      sources: [{ name: text, isUp: false, reason: text }],
+    },
     '/admin/routes': {
       routes: [
         {
-          model: markup,
-          experiment: markup,
+          model: text,
+          experiment: text,
           phase: 1,
           source: 'changed',
           change: 1,
-          shadows: [markup],
-          variants: [{ name: markup, model: markup, version: markup, weight: 1, share: 1 }],
+          shadows: [text],
+          variants: [{ name: text, model: text, version: text, weight: 1, share: 1 }],
           canary: { status: 'running', place: 1, percent: 5 },
         },
       ],
@@ -368,17 +393,17 @@ async function tellMarkup(page: Page): Promise<void> {
     '/admin/models/scores/drift': {
       versions: [
         {
-          version: markup,
-          status: markup,
+          version: text,
+          status: text,
           report: {
-            baseline: markup,
+            baseline: text,
             window: { rows: 1 },
             features: [
               {
-                name: markup,
-                state: markup,
+                name: text,
+                state: text,
                 psi_corrected: 0.3,
-                bins: [markup],
+                bins: [text],
                 reference: { counts: [1, 2] },
                 current: { counts: [2, 1] },
               },
@@ -390,18 +415,20 @@ async function tellMarkup(page: Page): Promise<void> {
     '/admin/experiments': {
       experiments: [
         {
-          experiment: markup,
+          experiment: text,
           phase: 1,
-          advice: markup,
+          advice: text,
           srm: { is_mismatch: false, p_seq: 1 },
-          variants: [{ variant: markup, version: markup, weight: 1, requests: 1, keys: 1, metrics }],
-          comparisons: [{ variant: markup, metric: markup, interval: null, verdict: markup }],
+          variants: [{ variant: text, version: text, weight: 1, requests: 1, keys: 1, metrics }],
+          comparisons: [{ variant: text, metric: text, interval: null, verdict: text }],
         },
       ],
     },
     '/admin/audit': {
       entries: [
-        { entry: { seq: 1, ts: markup, actor: markup, action: markup, subject: markup, detail: { reason: markup } } },
+        {
+          entry: { seq: 1, ts: text, actor: text, action: text, subject: text, detail: { reason: text, [text]: text } },
+        },
       ],
     },
   };

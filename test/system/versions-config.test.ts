@@ -30,7 +30,8 @@ test('a changed configuration is planned, applied, and refused when it is wrong'
   const versions = { 1: modelOf(1), 2: modelOf(2) };
   const models = writeRepository(freshDirectory(context), { m: { versions } });
   const file = join(state.directory, 'sluice.yaml');
-  const flags = state.config('models: { keep_previous_ms: 300 }\n');
+  // Whether a busy machine makes a version look slow is not the question here.
+  const flags = [...state.config('models: { keep_previous_ms: 300 }\n'), '--models-guard-ms', '0'];
   const server = await startServer({ models, env: state.env, flags });
   context.after(() => server.kill('SIGKILL'));
   const load = startLoad({ url: `${server.http}/v2/models/m/infer`, body: rowBody, clients: 2 });
@@ -57,7 +58,8 @@ test('a changed configuration is planned, applied, and refused when it is wrong'
     });
     assert.match(planned!, /^~ model_overrides: \{\} → \{"m":\{"max_batch_size":8,/m);
     assert.match(planned!, /^~ http.max_input_size: .*\(at the next start\)$/m);
-    assert.match(planned!, /^\+ m version 1 is loaded$/m);
+    // What it needs is told from its second trial on.
+    assert.match(planned!, /^\+ m version 1 is loaded(, about \d+ MiB in each process)?$/m);
     assert.match(planned!, /^> m is answered by version 1, was 2$/m);
     assert.equal(applied, planned);
     await eventually(async () => assert.equal(await answeredBy(server, 'm'), '1'));

@@ -7,6 +7,7 @@
  * Must not know what messages mean.
  */
 import * as grpc from '@grpc/grpc-js';
+import type { DoorLoad } from '../../core/door-load.js';
 import type { DataPlane } from '../../core/inference.js';
 import type { Method } from '../call.js';
 import type { Engine } from '../engine.js';
@@ -23,6 +24,8 @@ const identity = (bytes: Buffer): Buffer => bytes;
 
 export class GrpcJsEngine implements Engine {
   readonly name = 'grpc-js';
+  /** The library does not tell. */
+  readonly load: DoorLoad = { connections: undefined, requestBytes: undefined, responseBytes: undefined };
   readonly #clocks: Clocks;
   readonly #inFlightMax: number;
   readonly #server: grpc.Server;

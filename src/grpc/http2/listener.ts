@@ -45,6 +45,10 @@ export class Listener {
     this.#options = options;
   }
 
+  get connections(): number {
+    return this.#accepted.size;
+  }
+
   /** @returns the port. @throws what the system says when no address can be bound */
   async listen(host: string, port: number): Promise<number> {
     const addresses = isIP(host) === 0 ? await lookup(host, { all: true }) : [{ address: host }];

@@ -6,8 +6,8 @@
  * Must not know streams.
  */
 import type { Method } from '../call.js';
-import { statusOf } from '../codec.js';
 import type { HeaderList } from '../http2/header-list.js';
+import { statusOf } from '../status.js';
 import { timeoutMsOf } from '../timeout.js';
 import { failureBlock, httpBlock } from './reply-block.js';
 

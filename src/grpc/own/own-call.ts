@@ -11,9 +11,9 @@
  * Must not know what messages mean.
  */
 import type { Call, CallUser, Message, Method, ReplyNames } from '../call.js';
-import { statusOf } from '../codec.js';
 import { decompressed, type Encoding } from '../compression.js';
 import type { Payload, Stream, StreamUser } from '../http2/stream.js';
+import { statusOf } from '../status.js';
 import type { Status } from '../terms.js';
 import type { CallHead } from './call-head.js';
 import type { Deadlines, Due } from './deadlines.js';

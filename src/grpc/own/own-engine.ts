@@ -6,6 +6,7 @@
  *
  * Must not know what messages mean.
  */
+import type { DoorLoad } from '../../core/door-load.js';
 import type { DataPlane } from '../../core/inference.js';
 import type { Engine } from '../engine.js';
 import type { HeaderList } from '../http2/header-list.js';
@@ -32,15 +33,19 @@ export class OwnEngine implements Engine {
   readonly name = 'own';
   readonly #listener: Listener;
   readonly #deadlines: Deadlines;
+  readonly #bytesMax: number;
+  readonly #budget: { bytes: number };
 
   constructor(plane: DataPlane, methods: Methods, options: GrpcOptions) {
     this.#deadlines = new Deadlines(plane.now);
     const { messageBytesMax, requestTimeoutMs, streamInFlightMax, streamsMax, random, writeTimeoutMs } = options;
+    this.#bytesMax = Math.max(bufferedBytesMax, messageBytesMax);
+    this.#budget = { bytes: this.#bytesMax };
     const calls: OwnCallOptions = {
       now: plane.now,
       deadlines: this.#deadlines,
       headers: new ReplyHeaders(),
-      budget: { bytes: Math.max(bufferedBytesMax, messageBytesMax) },
+      budget: this.#budget,
       messageBytesMax,
       inFlightMax: streamInFlightMax,
       requestTimeoutMs,
@@ -54,6 +59,11 @@ export class OwnEngine implements Engine {
     };
     const life = { ...usualLife, ageMs: options.connectionAgeMs, stallMs: writeTimeoutMs };
     this.#listener = new Listener({ now: plane.now, random, streamsMax, connectionsMax, life, open });
+  }
+
+  get load(): DoorLoad {
+    const requestBytes = this.#bytesMax - this.#budget.bytes;
+    return { connections: this.#listener.connections, requestBytes, responseBytes: undefined };
   }
 
   listen(host: string, port: number): Promise<number> {

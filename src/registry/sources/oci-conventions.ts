@@ -12,6 +12,7 @@
  */
 import { GatewayError } from '../../core/errors.js';
 import { isFilePath, isSignaturePath } from '../file-path.js';
+import { type ArchiveKind, zstdObjection } from '../inflate.js';
 import { Refusal } from '../refusal.js';
 import type { ArtifactFile } from '../source.js';
 import type { Descriptor, OciManifest } from './oci-manifest.js';
@@ -79,7 +80,7 @@ export function layersOf(
   return { files, signatures };
 }
 
-type Form = 'raw' | 'tar' | 'tar+gzip';
+type Form = 'raw' | ArchiveKind;
 
 /** Undefined for a layer that is left where it is. */
 function formOf(layer: Descriptor, convention: Convention): Form | undefined {
@@ -90,14 +91,16 @@ function formOf(layer: Descriptor, convention: Convention): Form | undefined {
   if (form === 'raw' && compression === undefined) return 'raw';
   if (form === 'tar' && compression === undefined) return 'tar';
   if (form === 'tar' && compression === 'gzip') return 'tar+gzip';
-  throw compressed(layer, compression ?? '');
+  if (form === 'tar' && compression === 'zstd') return zstdForm(layer);
+  throw refused(`layer '${shownName(layer)}' is compressed by ${compression}: push it as raw, tar or tar+gzip`);
 }
 
 /** ORAS packs a directory by gzip, whatever the media type that it was told to write. */
-function orasForm({ mediaType, annotations = {}, digest }: Descriptor): Form | undefined {
+function orasForm(layer: Descriptor): Form | undefined {
+  const { mediaType, annotations = {} } = layer;
   if (annotations[titleKey] === undefined) return undefined;
   if (annotations[unpackKey] !== 'true') return 'raw';
-  if (/[.+]zstd$/.test(mediaType)) throw compressed({ mediaType, annotations, digest, size: 0 }, 'zstd');
+  if (/[.+]zstd$/.test(mediaType)) return zstdForm(layer);
   return /[./]tar$/.test(mediaType) ? 'tar' : 'tar+gzip';
 }
 
@@ -116,10 +119,14 @@ function nameOf({ annotations = {} }: Descriptor): string | undefined {
   return annotations[filepathKey] ?? annotations[titleKey];
 }
 
-function compressed(layer: Descriptor, compression: string): GatewayError {
-  const name = nameOf(layer)?.slice(0, 200) ?? layer.digest;
-  const needs = compression === 'zstd' ? ', which needs zlib of Node 22.15 or newer' : '';
-  return refused(`layer '${name}' is compressed by ${compression}${needs}: push it as raw, tar or tar+gzip`);
+/** @throws FAILED_PRECONDITION where this Node cannot read it, with what to do */
+function zstdForm(layer: Descriptor): Form {
+  if (zstdObjection === '') return 'tar+zstd';
+  throw refused(`layer '${shownName(layer)}' is compressed by zstd, ${zstdObjection}`);
+}
+
+function shownName(layer: Descriptor): string {
+  return nameOf(layer)?.slice(0, 200) ?? layer.digest;
 }
 
 function refused(reason: string): GatewayError {

@@ -4,6 +4,7 @@
  *
  * Must not know how a pull works.
  */
+import type { ArchiveKind } from '../inflate.js';
 import type { SignatureVerdict, StoredFile } from './record.js';
 import type { PullProgress } from './tally.js';
 
@@ -32,7 +33,7 @@ export interface UnpackLimits {
 /** Unpacks into a directory, under its own rules of names; nothing stays when it throws. */
 export type Unpack = (
   chunks: AsyncIterable<Uint8Array>,
-  kind: 'tar' | 'tar+gzip',
+  kind: ArchiveKind,
   directory: string,
   limits: UnpackLimits,
 ) => Promise<readonly StoredFile[]>;

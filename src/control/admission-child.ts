@@ -1,0 +1,16 @@
+/**
+ * PART OF THE ROOT: the child that tries versions before they are served.
+ *
+ * Must not know what it is asked to try.
+ */
+import type { Config } from '../config/schema.js';
+import { Admission } from '../registry/admission.js';
+import type { Trial, TrialVerdict } from '../registry/repository.js';
+
+const idleMs = 1000;
+
+export function admissionOf(config: Pick<Config, 'admission'>): Admission<Trial, TrialVerdict> {
+  process.env.ORT_DISABLE_TELEMETRY = '1';
+  const entry = new URL('../engine/probe.js', import.meta.url);
+  return new Admission({ entry, timeoutMs: config.admission.timeout_ms, idleMs });
+}

@@ -1,0 +1,67 @@
+/**
+ * What the headers of an inference ask for, and those of its answer.
+ *
+ * Must not know bodies.
+ */
+import { GatewayError, invalid } from '../core/errors.js';
+import type { VersionId } from '../core/model.js';
+import { isRequestId } from '../core/request-id.js';
+import type { Assignment } from '../core/route.js';
+import { jsonType } from './answers.js';
+import { type Coding, contentCoding } from './compress.js';
+import type { Header } from './transport.js';
+
+const binaryType: Header = ['Content-Type', 'application/octet-stream'];
+
+/** A body in a coding that we do not read: 415, which no code stands for. */
+export class UnsupportedCoding extends GatewayError {
+  constructor() {
+    super('INVALID_ARGUMENT', 'Unsupported compression type');
+  }
+}
+
+/** @returns empty when the caller brings none. @throws INVALID_ARGUMENT */
+export function requestIdOf(header: string | undefined): string {
+  if (header === undefined) return '';
+  if (!isRequestId(header)) throw invalid('X-Request-Id must be 1 to 128 characters from ! to ~');
+  return header;
+}
+
+/** @throws INVALID_ARGUMENT */
+export function timeoutOf(header: string | undefined, requestTimeoutMs: number): number {
+  if (header === undefined) return requestTimeoutMs;
+  if (!/^[1-9][0-9]{0,14}$/.test(header))
+    throw invalid(`x-sluice-timeout-ms must be an integer of at least 1, got: ${header}`);
+  return Math.min(Number(header), requestTimeoutMs);
+}
+
+/** @throws UnsupportedCoding */
+export function codingOf(header: string | undefined): Coding | undefined {
+  const coding = contentCoding(header);
+  if (coding === 'unknown') throw new UnsupportedCoding();
+  return coding;
+}
+
+/** @param headerLength of the JSON before binary tensors; undefined when there are none */
+export function replyHeaders(id: string, { model, version }: VersionId, headerLength: number | undefined): Header[] {
+  const headers: Header[] = [
+    headerLength === undefined ? jsonType : binaryType,
+    ['x-request-id', id],
+    ['x-sluice-model', model],
+    ['x-sluice-version', version],
+  ];
+  if (headerLength !== undefined) headers.push(['Inference-Header-Content-Length', String(headerLength)]);
+  return headers;
+}
+
+export function errorHeaders(id: string, error: GatewayError): Header[] {
+  const headers: Header[] = [['x-request-id', id]];
+  if (error instanceof UnsupportedCoding) headers.push(['Accept-Encoding', 'gzip, deflate']);
+  return headers;
+}
+
+/** Names from the configuration, which no caller has a say in. */
+export function addAssignment(headers: Header[], { experiment, variant, reason }: Assignment): void {
+  headers.push(['x-sluice-experiment', experiment], ['x-sluice-reason', reason]);
+  if (variant !== '') headers.push(['x-sluice-variant', variant]);
+}
