@@ -1,11 +1,12 @@
 /** A new version of a model takes the place of the old one under constant load, over and over: nobody should notice. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { dense } from '../../test/fixtures.js';
 import { usageOf } from '../suite/process-stat.js';
 import { rowBody, type Scenario, type Verdict } from './frame.js';
 import { type Answer, openLoop } from './open-loop.js';
+import type { Swapped, Swapping } from './swapper.js';
 
 const settled = 10;
 const growthMax = 1.1;
@@ -16,14 +17,6 @@ const slownessMax = 10;
 /** Parts of the table. */
 const parts = 4;
 const quantiles = [0.5, 0.9, 0.99, 0.999];
-
-interface Swapped {
-  readonly tookMs: number;
-  /** When it was done, in milliseconds after the load began. */
-  readonly atMs: number;
-  /** Of all processes, a moment later. */
-  readonly rssBytes: number;
-}
 
 export const swap: Scenario = {
   name: 'swap',
@@ -43,25 +36,11 @@ export const swap: Scenario = {
       });
     await load(2);
     const seconds = swaps / swapsPerSecond;
-    let isOver = false;
-    const swapping = async (): Promise<Swapped[]> => {
-      const done: Swapped[] = [];
-      const beganAt = performance.now();
-      for (let number = 1; number <= swaps; number++) {
-        stage.onProgress(`swap ${number}/${swaps}`);
-        const startedAt = performance.now();
-        await swapTo(number + 1, models, gateway.admin);
-        const now = performance.now();
-        const { rssBytes } = usageOf(gateway.pid);
-        done.push({ tookMs: now - startedAt, atMs: now - beganAt, rssBytes });
-        await sleep(Math.max(0, startedAt + 1000 / swapsPerSecond - performance.now()));
-      }
-      isOver = true;
-      return done;
-    };
+    const swapper = await Swapper.start({ swaps, swapsPerSecond, models, admin: gateway.admin, pid: gateway.pid });
     const before = await load(seconds / 2);
     // On a slow machine a swap takes longer than its second; the load goes on as long as there are any.
-    const [during, swapped] = await Promise.all([load(seconds * slownessMax, () => isOver), swapping()]);
+    const swapping = swapper.run((number) => stage.onProgress(`swap ${number}/${swaps}`));
+    const [during, swapped] = await Promise.all([load(seconds * slownessMax, () => swapper.isOver), swapping]);
     await sleep(2000);
     const { rssBytes } = usageOf(gateway.pid);
     const after = await load(seconds / 2);
@@ -140,12 +119,31 @@ function quantileMs(answers: readonly Answer[], q: number): number {
   return times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? Number.NaN;
 }
 
-/** Puts a version into the folder and has it served instead of the one before. @throws when it is not */
-async function swapTo(version: number, models: string, admin: string): Promise<void> {
-  mkdirSync(join(models, 'small', String(version)));
-  writeFileSync(join(models, 'small', String(version), 'model.onnx'), dense([30, 64, 32, 2], version));
-  rmSync(join(models, 'small', String(version - 1)), { recursive: true });
-  const response = await fetch(`${admin}/admin/models/small/load`, { method: 'POST' });
-  const answer = (await response.json()) as { champion?: string; error?: string };
-  if (answer.champion !== String(version)) throw new Error(answer.error ?? `version ${answer.champion} answers`);
+/** The thread that swaps. */
+class Swapper {
+  isOver = false;
+  readonly #thread: Worker;
+
+  constructor(thread: Worker) {
+    this.#thread = thread;
+  }
+
+  static async start(swapping: Swapping): Promise<Swapper> {
+    const thread = new Worker(new URL('./swapper.js', import.meta.url), { workerData: swapping });
+    await once(thread, 'message');
+    return new Swapper(thread);
+  }
+
+  /** @throws when a version does not take the place of the one before */
+  async run(onSwap: (number: number) => void): Promise<Swapped[]> {
+    const done: Swapped[] = [];
+    this.#thread.on('message', (swapped: Swapped) => onSwap(done.push(swapped)));
+    this.#thread.postMessage('go');
+    try {
+      await once(this.#thread, 'exit');
+    } finally {
+      this.isOver = true;
+    }
+    return done;
+  }
 }

@@ -22,7 +22,7 @@ import type { Marks } from './marks.js';
 import { startingBehind } from './priority.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
 import type { Hello, RunResult, Task, ThreadSetup } from './thread.js';
-import { estimateUs, measureRuns } from './trial.js';
+import { estimateUs, warm } from './trial.js';
 
 export interface LanesOptions {
   readonly name: string;
@@ -136,8 +136,7 @@ function rowsWithin(times: readonly RunTime[], rowsMax: number, { inlineRunUsMax
 async function openInline(options: LanesOptions): Promise<Session> {
   const session = await openSession(options.file, options.session);
   // This thread serves: callers come between.
-  await new Promise(setImmediate);
-  await measureRuns(session, options.warmRows, 2);
+  await warm(session, options.warmRows, () => new Promise(setImmediate));
   return session;
 }
 

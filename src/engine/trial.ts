@@ -99,6 +99,20 @@ export async function measureRuns(
   return times;
 }
 
+/**
+ * Runs every size once, so that memory is planned before a caller's batch comes.
+ * @param pause called before each size: others may use the thread
+ */
+export async function warm(session: Session, sizes: readonly number[], pause: () => Promise<void>): Promise<void> {
+  await pause();
+  const inputsOf = await inventor(session, sizes[0] ?? 0);
+  if (inputsOf === undefined) return;
+  for (const rows of sizes) {
+    await pause();
+    await session.run(inputsOf(rows));
+  }
+}
+
 async function inventor(session: Session, rows: number): Promise<((rows: number) => Tensor[]) | undefined> {
   const guess = await workingGuess(session, Math.min(1, rows));
   return guess === undefined ? undefined : (size) => inventInputs(session, size, 1, guess);
