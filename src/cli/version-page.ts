@@ -105,15 +105,21 @@ function factsOf(shown: VersionAnswer): string[][] {
   return facts.filter(([, value]) => value !== '');
 }
 
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 function trialFacts(trial: NonNullable<VersionAnswer['trial']>): [string, string][] {
   const { triedAt, openMs, goldenSamples, peakBytes, forecastBytes, instances, runs } = trial;
-  const runText = runs.map(({ rows, runUs }) => `${rows === 0 ? '' : `${rows} rows `}${Math.round(runUs)} µs`);
+  const runText = runs.map(
+    ({ rows, runUs }) => `${rows === 0 ? '' : `${counted(rows, 'row')} `}${Math.round(runUs)} µs`,
+  );
   return [
     ['tried', `${triedAt}: opened in ${Math.round(openMs)} ms, ${goldenSamples} golden samples`],
     ['run', runText.join(', ')],
     [
       'memory',
-      `${mebibytes(peakBytes)} MiB at most; about ${mebibytes(forecastBytes)} MiB in each process, ${instances} threads`,
+      `${mebibytes(peakBytes)} MiB at most; about ${mebibytes(forecastBytes)} MiB in each process, ${counted(instances, 'thread')}`,
     ],
   ];
 }

@@ -8,6 +8,7 @@
 import type { Config } from '../config/schema.js';
 import { nameOf } from '../core/model.js';
 import { unpackFamilies } from '../core/packed-families.js';
+import type { Family } from '../core/series.js';
 import type { Log } from '../log.js';
 import { BlameBook } from '../supervisor/blame.js';
 import type { FleetEvent } from '../supervisor/fleet-event.js';
@@ -38,6 +39,8 @@ const blameWindowMs = 600_000;
 export class FleetWatch {
   readonly #options: FleetWatchOptions;
   readonly #blames: BlameBook;
+  /** Threads that run models, of each process as it told last. */
+  readonly #threads = new Map<string, number>();
 
   constructor(options: FleetWatchOptions) {
     this.#options = options;
@@ -72,6 +75,7 @@ export class FleetWatch {
     const { rooms, metrics, settings } = this.#options;
     const { registry, guard, routes } = rooms.opened;
     const families = unpackFamilies(snapshot.families);
+    this.#threads.set(life, threadsIn(families));
     metrics.put(life, families, snapshot.statistics);
     guard.put(life, families);
     settings.told(life, snapshot.traced);
@@ -112,18 +116,21 @@ export class FleetWatch {
     else if (shadows.drop(version)) log.error('shadow.dropped', { model });
   }
 
-  #exited({ process: number, pid, reason, restartMs, suspects }: Of<'exit'>): void {
+  #exited({ life, process: number, pid, reason, restartMs, suspects }: Of<'exit'>): void {
     const { rooms, counts, log } = this.#options;
+    const threads = this.#threads.get(life) ?? 0;
+    this.#threads.delete(life);
     if (suspects !== undefined) rooms.registry?.blame(this.#blames.crashed(suspects));
     if (restartMs === undefined) return;
     counts.restarts.add([reason]);
-    counts.threadRestarts.add([reason], this.#threads());
+    counts.threadRestarts.add([reason], threads);
     log.error('gateway.exit', { process: number, gatewayPid: pid, reason, restartMs: Math.round(restartMs) });
   }
+}
 
-  /** That a process runs models on. */
-  #threads(): number {
-    const records = [...(this.#options.rooms.registry?.registry.records() ?? [])];
-    return records.reduce((sum, { isOpen, spec }) => sum + (isOpen ? (spec?.instances ?? 0) : 0), 0);
-  }
+function threadsIn(families: readonly Family[]): number {
+  const workers = families.find(({ name }) => name === 'sluice_workers');
+  return (
+    workers?.series.reduce((sum, { labels, value }) => sum + (labels.state === 'starting' ? 0 : Number(value)), 0) ?? 0
+  );
 }

@@ -87,13 +87,13 @@ export interface Semantics {
   readonly threshold: number;
 }
 
-/** Everything a gateway process needs to open a version. `signature` and `batch.rowsMax` come from admission. */
 /** How long one run of so many rows takes; rows 0 = a model without a batch dimension. */
 export interface RunTime {
   readonly rows: number;
   readonly runUs: number;
 }
 
+/** Everything a gateway process needs to open a version. `signature`, `batch.rowsMax` and `runTimes` come from admission. */
 export interface VersionSpec {
   readonly id: VersionId;
   /** Where model.onnx lies. */

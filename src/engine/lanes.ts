@@ -6,7 +6,7 @@
  *   runOnThread ─▶ Piscina ─▶ thread ─▶ session  buffers move there and back, nothing is shared
  *
  * A version whose full batch is short enough runs all of them inline. Its threads start when something larger comes, if ever:
- * a thread takes 60 ms of a core to start and 20 MB to keep, which callers of a busy process notice at every swap.
+ * to start them was most of the time of a swap, 290 ms with and 46 to 90 without (bench/NOTES.md).
  *
  * Nothing stops a run: no terminate(), destroy() or abort signal while one is under way, for each of them ends the process
  * with SIGABRT. A run that takes too long is reported once and its lane stays taken; whoever owns the process decides.

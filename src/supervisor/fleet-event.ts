@@ -18,6 +18,7 @@ export type FleetEvent =
     }
   | {
       readonly kind: 'exit';
+      readonly life: string;
       readonly process: number;
       readonly pid: number;
       readonly reason: string;

@@ -292,8 +292,9 @@ export class Fleet {
     const reason = exit.killed ?? exit.signal ?? (exit.code === 0 ? 'exit' : `exit ${exit.code}`);
     const livedMs = this.#options.now() - child.startedAt;
     const restartMs = this.#isStopping || isReplaced ? undefined : this.#restarts.delayMs(child.number, livedMs);
-    const suspects = takeSuspects(this.#options.marksFile(child.life), exit);
-    this.#options.onEvent({ kind: 'exit', process: child.number, pid: child.pid, reason, restartMs, suspects });
+    const { life, number: process, pid } = child;
+    const suspects = takeSuspects(this.#options.marksFile(life), exit);
+    this.#options.onEvent({ kind: 'exit', life, process, pid, reason, restartMs, suspects });
     if (restartMs !== undefined) {
       setTimeout(() => {
         if (!this.#isStopping) this.#startChild(child.number);

@@ -103,6 +103,7 @@ test('kill -9 of one gateway process: the other answers, and it comes back', asy
   context.diagnostic(`back after ${Math.round(backMs)} ms`);
   const metrics = await (await fetch(`${server.admin}/metrics`)).text();
   assert.match(metrics, /sluice_process_restarts_total\{reason="SIGKILL"\} 1/);
+  assert.match(metrics, /sluice_worker_restarts_total\{reason="SIGKILL"\} 0/, 'a small model has no threads');
   assert.equal((await server.stop()).code, 0);
 });
 
