@@ -204,7 +204,7 @@ test('after a restart all labels are told again and none can come twice', async 
   assert.equal(bench.book.predictions, 0);
 });
 
-const plain: RecordKind = { hashOf: (payload) => hashOf(payload.toString()), countsOf: () => [['all', 1]] };
+const plain: RecordKind = { hashOf: (payload) => hashOf(payload.toString()), countOf: () => ['all', 1] };
 
 test('an index finds every record in memory, in runs and in merged runs, and goes on after a crash', async (context) => {
   const directory = folder(context);

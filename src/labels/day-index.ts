@@ -23,8 +23,11 @@ export interface Placed extends Found {
 export interface RecordKind {
   /** Undefined for a record that nobody looks for. */
   hashOf(payload: Buffer): Hash | undefined;
-  /** What to count of a record, by how much. @param at reads another record of the same file */
-  countsOf(payload: Buffer, at: (offset: number) => Buffer | undefined): readonly (readonly [string, number])[];
+  /**
+   * What to count of a record, by how much. @param at reads another record of the same file: the same object for records that
+   * follow each other
+   */
+  countOf(payload: Buffer, at: (offset: number) => Buffer | undefined): readonly [string, number] | undefined;
 }
 
 export interface DayIndexOptions {
@@ -37,6 +40,8 @@ export interface DayIndexOptions {
 const firstBytes = 512;
 const descriptorsMax = 64;
 const runsOfLevel = 8;
+/** Records that others name, of one file. */
+const namedMax = 1000;
 const runPattern = /^[0-9]+-[0-9]+\.run$/;
 
 export class DayIndex {
@@ -112,9 +117,22 @@ export class DayIndex {
   }
 
   #readOn(name: string, onRecord?: (record: Placed) => void): void {
-    const isWhole = eachFrame(this.#stretchOf(name, this.#read.get(name) ?? 0), (payload, offset, end) =>
-      this.#take({ payload, file: name, offset }, end, onRecord),
-    );
+    const named = new Map<number, Buffer | undefined>();
+    const at = (offset: number) => {
+      if (!named.has(offset)) {
+        if (named.size >= namedMax) named.clear();
+        named.set(offset, this.at({ file: name, offset }));
+      }
+      return named.get(offset);
+    };
+    const isWhole = eachFrame(this.#stretchOf(name, this.#read.get(name) ?? 0), (payload, offset, end) => {
+      const record = { payload, file: name, offset };
+      this.#read.set(name, end);
+      this.#count(this.#options.kind.countOf(payload, at));
+      this.#take(record);
+      onRecord?.(record);
+      if (this.#head.count >= this.#options.headMax) this.#seal();
+    });
     if (!isWhole) this.#broken.add(name);
   }
 
@@ -134,16 +152,15 @@ export class DayIndex {
     return names.sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
   }
 
-  #take(record: Placed, end: number, onRecord?: (record: Placed) => void): void {
-    const { kind, headMax } = this.#options;
-    const name = record.file;
-    this.#read.set(name, end);
-    const hash = kind.hashOf(record.payload);
-    if (hash !== undefined) this.#head.add(hash, this.#numberOf(name), record.offset);
-    const counts = kind.countsOf(record.payload, (offset) => this.at({ file: name, offset }));
-    for (const [key, count] of counts) this.#counts.set(key, count + (this.#counts.get(key) ?? 0));
-    onRecord?.(record);
-    if (this.#head.count >= headMax) this.#seal();
+  #take({ payload, file, offset }: Placed): void {
+    const hash = this.#options.kind.hashOf(payload);
+    if (hash !== undefined) this.#head.add(hash, this.#numberOf(file), offset);
+  }
+
+  #count(counted: readonly [string, number] | undefined): void {
+    if (counted === undefined) return;
+    const [key, count] = counted;
+    this.#counts.set(key, count + (this.#counts.get(key) ?? 0));
   }
 
   #numberOf(name: string): number {

@@ -3,11 +3,12 @@
  *
  * Must not know what is found.
  */
-import { murmur3 } from '../core/murmur3.js';
+import { hashOf as hashWith, prefixOf, wordsOf } from '../core/murmur3.js';
 import type { Hash } from './run.js';
 
-const seeds = [0x9747b28c, 0x1b873593] as const;
+const [high, low] = [prefixOf('', 0x9747b28c), prefixOf('', 0x1b873593)];
 
 export function hashOf(text: string): Hash {
-  return { high: murmur3(text, seeds[0]) >>> 0, low: murmur3(text, seeds[1]) >>> 0 };
+  const words = wordsOf(text);
+  return { high: hashWith(high, words), low: hashWith(low, words) };
 }

@@ -22,24 +22,23 @@ export interface Served {
   readonly hour: number;
 }
 
-/** The origin that was read last: rows of one file mostly share it. */
-let last: { readonly payload: Buffer; readonly key: string } | undefined;
+/** Of origins, the key of the hour that was asked for last: rows mostly share both. */
+const keys = new WeakMap<Buffer, { readonly hour: number; readonly key: string }>();
 
-function keyOf(payload: Buffer): string {
-  if (last?.payload.equals(payload) !== true) {
-    const { model, version, variant } = originOf(payload);
-    last = { payload: Buffer.from(payload), key: JSON.stringify([model, version, variant]).slice(1, -1) };
-  }
-  return last!.key;
+function keyOf(origin: Buffer, hour: number): string {
+  const known = keys.get(origin);
+  if (known?.hour === hour) return known.key;
+  const { model, version, variant } = originOf(origin);
+  const key = JSON.stringify([model, version, variant, hour]);
+  keys.set(origin, { hour, key });
+  return key;
 }
 
 export const predictionKind: RecordKind = {
   hashOf: (payload) => (isOrigin(payload) ? undefined : hashOf(requestIdOf(payload))),
-  countsOf: (payload, at) => {
-    if (isOrigin(payload)) return [];
-    const origin = at(originAtOf(payload));
-    if (origin === undefined) return [];
-    return [[`[${keyOf(origin)},${Math.floor(tsUsOf(payload) / hourUs)}]`, itemCountOf(payload)]];
+  countOf: (payload, at) => {
+    const origin = isOrigin(payload) ? undefined : at(originAtOf(payload));
+    return origin && [keyOf(origin, Math.floor(tsUsOf(payload) / hourUs)), itemCountOf(payload)];
   },
 };
 
@@ -50,5 +49,5 @@ export function servedOf(key: string): Served {
 
 export const labelKind: RecordKind = {
   hashOf: (payload) => hashOf(nameOfRecord(labelOf(payload))),
-  countsOf: () => [],
+  countOf: () => undefined,
 };
