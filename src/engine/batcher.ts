@@ -88,8 +88,9 @@ export class Batcher implements Queue {
    * @returns its reply; rejects with RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED or the run's error
    */
   infer(request: InferenceRequest, bucket: string | undefined): Promise<InferenceReply> {
-    const refusal = this.#refusalOf(request);
-    return refusal === undefined ? this.#queue(request, bucket).reply : Promise.reject(refusal);
+    const at = this.#options.now();
+    const refusal = this.#refusalOf(request, at);
+    return refusal === undefined ? this.#queue(request, bucket, at).reply : Promise.reject(refusal);
   }
 
   /** @see Queue */
@@ -114,9 +115,9 @@ export class Batcher implements Queue {
     return request.priority === 0 || request.priority > priorityLevels ? defaultPriority : request.priority;
   }
 
-  #refusalOf(request: InferenceRequest): GatewayError | undefined {
+  #refusalOf(request: InferenceRequest, at: number): GatewayError | undefined {
     if (request.cancellation.isCancelled) return cancelled();
-    if (request.deadlineAt <= this.#options.now()) return expired();
+    if (request.deadlineAt <= at) return expired();
     const level = this.#levelOf(request);
     if ((this.#countOf.get(level) ?? 0) < this.#policyOf(level).sizeMax) return undefined;
     return new GatewayError('RESOURCE_EXHAUSTED', 'Exceeds maximum queue size', {
@@ -125,8 +126,7 @@ export class Batcher implements Queue {
     });
   }
 
-  #queue(request: InferenceRequest, bucket: string | undefined): Entry {
-    const queuedAt = this.#options.now();
+  #queue(request: InferenceRequest, bucket: string | undefined, queuedAt: number): Entry {
     const level = this.#levelOf(request);
     const policy = this.#policyOf(level);
     let timeoutMs = policy.timeoutMs === 0 ? Number.POSITIVE_INFINITY : policy.timeoutMs;

@@ -28,6 +28,7 @@ import { acceptedCoding, type Coding, deflateBody, inflateBody } from './compres
 import {
   addAssignment,
   codingOf,
+  commonHeaders,
   errorHeaders,
   replyHeaders,
   requestIdOf,
@@ -166,7 +167,8 @@ class InferenceCall implements BodyConsumer, CallTerms {
 
   #run(body: Buffer): HttpResponse | Promise<HttpResponse> {
     try {
-      const wire = readRequest(body, this.#request.header('inference-header-content-length'), this.#options);
+      const headerLength = this.#request.header('inference-header-content-length');
+      const wire = readRequest(body, headerLength, this.#options, this.#target.model);
       this.#adoptId(wire.skeleton?.id ?? '');
       this.#trace = this.#plane.trace?.(this.#target.model, this, this.#request.receivedAt);
       if (this.#trace?.isSampled) this.#trace.routeAt = this.#plane.now();
@@ -227,9 +229,6 @@ class InferenceCall implements BodyConsumer, CallTerms {
     if (this.#isTimed) this.#parseMs = plane.now() - this.#request.receivedAt;
     const { others, priority, timeoutMs } = parametersOf(wire);
     const { receivedAt, cancellation } = this.#request;
-    if (plane.now() >= this.#deadlineAt) {
-      return this.refuseWith(new GatewayError('DEADLINE_EXCEEDED', 'Request timeout expired', { reason: 'deadline' }));
-    }
     const reply = plane.infer({
       id: this.#id,
       model: this.#target.model,
@@ -279,12 +278,15 @@ class InferenceCall implements BodyConsumer, CallTerms {
       trace.encodes(reply.outputs, startedAt);
       trace.encodedAt = this.#plane.now();
     }
-    const headers = replyHeaders(this.#id, reply.version, headerLength);
+    const headers = replyHeaders(this.#id, headerLength);
+    const common = commonHeaders(reply.version, headerLength !== undefined);
     if (assignment !== undefined) addAssignment(headers, assignment);
     if (this.#isTimed) headers.push(['Server-Timing', this.#timingText(reply, version, startedAt)]);
     const coding = acceptedCoding(this.#request.header('accept-encoding'));
-    if (coding === undefined) return this.#sent({ status: 200, headers, body });
-    return compressed(coding, headers, body, this.#options.compressionBytesMin).then((answer) => this.#sent(answer));
+    if (coding === undefined) return this.#sent({ status: 200, headers, common, body });
+    return compressed(coding, { headers, common, body }, this.#options.compressionBytesMin).then((answer) =>
+      this.#sent(answer),
+    );
   }
 
   /** The drain may have begun since the request came. */
@@ -304,12 +306,11 @@ function noVariant(variant: string, model: string): GatewayError {
 
 async function compressed(
   coding: Coding,
-  headers: Header[],
-  body: HttpResponse['body'],
+  { headers, common, body }: Pick<HttpResponse, 'headers' | 'common' | 'body'>,
   bytesMin: number,
 ): Promise<HttpResponse> {
   const bytes = wholeBody(body);
-  if (bytes.length < bytesMin) return { status: 200, headers, body: bytes };
-  headers.push(['Content-Encoding', coding]);
-  return { status: 200, headers, body: await deflateBody(coding, bytes) };
+  if (bytes.length < bytesMin) return { status: 200, headers, common, body: bytes };
+  const coded: Header = ['Content-Encoding', coding];
+  return { status: 200, headers: [...headers, coded], common, body: await deflateBody(coding, bytes) };
 }

@@ -9,6 +9,7 @@ import { isRequestId } from '../core/request-id.js';
 import type { Assignment } from '../core/route.js';
 import { jsonType } from './answers.js';
 import { type Coding, contentCoding } from './compress.js';
+import { CommonHeaders } from './response-bytes.js';
 import type { Header } from './transport.js';
 
 const binaryType: Header = ['Content-Type', 'application/octet-stream'];
@@ -42,16 +43,28 @@ export function codingOf(header: string | undefined): Coding | undefined {
   return coding;
 }
 
-/** @param headerLength of the JSON before binary tensors; undefined when there are none */
-export function replyHeaders(id: string, { model, version }: VersionId, headerLength: number | undefined): Header[] {
-  const headers: Header[] = [
-    headerLength === undefined ? jsonType : binaryType,
-    ['x-request-id', id],
-    ['x-sluice-model', model],
-    ['x-sluice-version', version],
-  ];
+/** Those of one answer. @param headerLength of the JSON before binary tensors; undefined when there are none */
+export function replyHeaders(id: string, headerLength: number | undefined): Header[] {
+  const headers: Header[] = [['x-request-id', id]];
   if (headerLength !== undefined) headers.push(['Inference-Header-Content-Length', String(headerLength)]);
   return headers;
+}
+
+/** By who answers: one object for the life of a version. */
+const known = new WeakMap<VersionId, { readonly json: CommonHeaders; readonly binary: CommonHeaders }>();
+
+/** Those of all answers of a version. */
+export function commonHeaders(id: VersionId, isBinary: boolean): CommonHeaders {
+  let both = known.get(id);
+  if (both === undefined) {
+    const named: Header[] = [
+      ['x-sluice-model', id.model],
+      ['x-sluice-version', id.version],
+    ];
+    both = { json: new CommonHeaders([jsonType, ...named]), binary: new CommonHeaders([binaryType, ...named]) };
+    known.set(id, both);
+  }
+  return isBinary ? both.binary : both.json;
 }
 
 export function errorHeaders(id: string, error: GatewayError): Header[] {

@@ -268,15 +268,18 @@ export class JsonReader {
     // 784 numbers of 17 digits.
     const close = bytes.indexOf(closeBracket, start);
     if (close === -1 || close >= this.end) this.fail('Missing a comma or ] after an array element.', this.end);
-    if (
-      this.#depth + 1 <= this.#depthMax &&
-      isBeyond(bytes.indexOf(openBracket, start + 1), close) &&
-      isBeyond(bytes.indexOf(quote, start), close)
-    ) {
-      this.at = close + 1;
-      return;
-    }
-    this.#skipNested();
+    if (this.#depth + 1 <= this.#depthMax && this.isFlat(start + 1, close)) this.at = close + 1;
+    else this.#skipNested();
+  }
+
+  /** The bracket at `close` is the first after `from`, and there is no string between. */
+  isFlat(from: number, close: number): boolean {
+    const { bytes } = this;
+    return (
+      bytes.indexOf(closeBracket, from) === close &&
+      isBeyond(bytes.indexOf(openBracket, from), close) &&
+      isBeyond(bytes.indexOf(quote, from), close)
+    );
   }
 
   #skipNested(): void {

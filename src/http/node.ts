@@ -175,7 +175,8 @@ class NodeWire implements Wire {
   send(answer: HttpResponse, isLast: boolean): void {
     const bytes = wholeBody(answer.body);
     const headers: string[] = [];
-    for (const [name, value] of answer.headers) headers.push(name, cleanValue(value));
+    for (const [name, value] of [...answer.headers, ...(answer.common?.headers ?? [])])
+      headers.push(name, cleanValue(value));
     headers.push('Content-Length', String(bytes.length));
     if (isLast) {
       headers.push('Connection', 'close');

@@ -1,10 +1,23 @@
 /**
- * The body of an answer as bytes, and the text of a status.
+ * The body of an answer as bytes, its common headers and the text of a status.
  *
  * Must not know engines.
  */
 import { STATUS_CODES } from 'node:http';
-import type { HttpResponse } from './transport.js';
+import { cleanValue } from './framing.js';
+import type { Header, HttpResponse } from './transport.js';
+
+/** Headers that many answers have in common, put together once. */
+export class CommonHeaders {
+  readonly headers: readonly Header[];
+  /** As they stand in an answer, after another header's value: each begins with the end of the line before. */
+  readonly text: string;
+
+  constructor(headers: readonly Header[]) {
+    this.headers = headers;
+    this.text = headers.map(([name, value]) => `\r\n${name}: ${cleanValue(value)}`).join('');
+  }
+}
 
 /** The whole body in one piece. */
 export function wholeBody(body: HttpResponse['body']): Uint8Array {

@@ -13,6 +13,7 @@ import type { DoorLoad } from '../core/door-load.js';
 import type { GatewayError } from '../core/errors.js';
 import type { Cancellation } from '../core/inference.js';
 import { listenNode } from './node.js';
+import type { CommonHeaders } from './response-bytes.js';
 import { listenUws } from './uws.js';
 import { loadUws } from './uws-build.js';
 
@@ -35,7 +36,9 @@ export type Header = readonly [name: string, value: string];
 
 export interface HttpResponse {
   readonly status: number;
+  /** One at least, where there are common ones. */
   readonly headers: readonly Header[];
+  readonly common?: CommonHeaders | undefined;
   /** Several parts are sent one after the other. */
   readonly body: string | Uint8Array | readonly (string | Uint8Array)[];
   /** The connection ends with this answer. */

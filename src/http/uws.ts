@@ -144,13 +144,13 @@ class UwsWire implements Wire {
     this.#response?.cork(() => this.#write(this.#response!, answer, isLast));
   }
 
-  #write(response: UwsResponse, { status, headers, body }: HttpResponse, isLast: boolean): void {
+  #write(response: UwsResponse, { status, headers, common, body }: HttpResponse, isLast: boolean): void {
     if (status !== 200) response.writeStatus(statusLine(status));
     if (headers.length > 0) {
       // The library writes name and value as they are. One call for all headers saves a microsecond: a call costs more than text.
       let rest = cleanValue(headers[0]![1]);
       for (let i = 1; i < headers.length; i++) rest += `\r\n${headers[i]![0]}: ${cleanValue(headers[i]![1])}`;
-      response.writeHeader(headers[0]![0], rest);
+      response.writeHeader(headers[0]![0], common === undefined ? rest : rest + common.text);
     }
     if (this.exchange!.method === 'HEAD') {
       response.endWithoutBody(sizeOf(body), isLast);
