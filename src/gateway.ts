@@ -17,7 +17,8 @@ import type { Config } from './config/schema.js';
 import { fanOut } from './core/events.js';
 import type { DataPlane, InferenceRequest } from './core/inference.js';
 import { nameOf } from './core/model.js';
-import { packFamilies } from './core/packed-families.js';
+import { FamilyPacker } from './core/packed-families.js';
+import { packStatistics } from './core/packed-statistics.js';
 import { loadRuntime } from './engine/session.js';
 import { quotasOf, tracingOf } from './gateway/chosen.js';
 import { ControlLink } from './gateway/control-link.js';
@@ -50,6 +51,7 @@ class Gateway {
   readonly #control: ControlLink;
   readonly #log: Log;
   readonly #metrics = createMetrics(Date.now);
+  readonly #packer = new FamilyPacker();
   readonly #arms = new Arms();
   readonly #lag = watchLoop('main', 20, now);
   readonly #drains = new Drains(now);
@@ -229,7 +231,12 @@ class Gateway {
       ],
     });
     const traced = this.#tracing?.sampled() ?? {};
-    return { families: packFamilies(families), statistics, arms: this.#arms.take(), traced };
+    return {
+      families: this.#packer.pack(families),
+      statistics: packStatistics(statistics),
+      arms: this.#arms.take(),
+      traced,
+    };
   }
 
   /**

@@ -15,10 +15,10 @@ import type { Code, RejectReason } from './core/errors.js';
 import { GatewayError } from './core/errors.js';
 import type { InstanceId, VersionSpec } from './core/model.js';
 import type { PackedFamily } from './core/packed-families.js';
+import type { PackedStatistics } from './core/packed-statistics.js';
 import type { RelayCall } from './core/relay.js';
 import type { RouteTable } from './core/route.js';
 import type { ShadowReport } from './core/shadow-report.js';
-import type { VersionStatistics } from './core/statistics.js';
 import type { TracePlan } from './core/trace.js';
 import type { LogManner } from './log.js';
 
@@ -60,7 +60,7 @@ export type ToGateway =
 /** What a gateway process counts, whole since its start. */
 export interface Snapshot {
   readonly families: readonly PackedFamily[];
-  readonly statistics: readonly VersionStatistics[];
+  readonly statistics: PackedStatistics;
   /** Of arms; what their keys did is only what came since the last time. */
   readonly arms: ArmTake;
   /** Requests sampled by a share since the start of the process, by the model whose terms said so; '' = those of all. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { textOf } from '../src/admin/metrics-text.js';
 import type { InferenceEvent } from '../src/core/events.js';
-import { packFamilies, unpackFamilies } from '../src/core/packed-families.js';
+import { FamilyPacker, FamilyUnpacker } from '../src/core/packed-families.js';
 import { addSeries, type Exemplar, type Family, secondsBuckets } from '../src/core/series.js';
 import { Trace } from '../src/core/trace.js';
 import { createMetrics } from '../src/observe/metrics.js';
@@ -47,9 +47,9 @@ test('as long as nobody is sampled a series has no room for examples', () => {
 
 test('examples travel with the counts, and only where there are some', () => {
   const families = [durationsAfter([tracedEvent('a', 3)]), durationsAfter([tracedEvent('b', 3, false)])];
-  const packed = packFamilies(families);
+  const packed = new FamilyPacker().pack(families);
   assert.equal('exemplars' in packed[1]!, false);
-  assert.deepEqual(unpackFamilies(structuredClone(packed)), families);
+  assert.deepEqual(new FamilyUnpacker().unpack(structuredClone(packed)), families);
 });
 
 const of = (traceId: string, epochMs: number): Exemplar => ({ traceId, value: 0.5, epochMs });

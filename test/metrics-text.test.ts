@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMetricsRoom } from '../src/admin/metrics.js';
 import { formOf } from '../src/admin/metrics-text.js';
-import { packFamilies, unpackFamilies } from '../src/core/packed-families.js';
+import { FamilyPacker, FamilyUnpacker } from '../src/core/packed-families.js';
 import type { Family } from '../src/core/series.js';
 import { emptyStatistics } from '../src/core/statistics.js';
 
@@ -298,7 +298,7 @@ test("Triton's names carry the same counts, only when asked for and only of vers
 
 test('families that were packed for the way are the same afterwards', () => {
   const families = [requests(3), depth(0.5), sizes([1, 0, 2, 1], 20), { ...requests(0), name: 'empty', series: [] }];
-  assert.deepEqual(unpackFamilies(structuredClone(packFamilies(families))), families);
+  assert.deepEqual(new FamilyUnpacker().unpack(structuredClone(new FamilyPacker().pack(families))), families);
 });
 
 test('the number of series of each family is told', () => {

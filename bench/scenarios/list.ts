@@ -5,6 +5,7 @@ import { histogram } from './histogram.js';
 import { kill9 } from './kill9.js';
 import { leakSoak } from './leak-soak.js';
 import { logCost } from './log-cost.js';
+import { loopLag } from './loop-lag.js';
 import { metricsCost, watched } from './metrics-cost.js';
 import { overload } from './overload.js';
 import { reconnectStorm } from './reconnect-storm.js';
@@ -22,6 +23,7 @@ export const scenarios: readonly Scenario[] = [
   overload,
   swap,
   thousand,
+  loopLag,
   shadowHung,
   shadowTwo,
   histogram,

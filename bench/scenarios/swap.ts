@@ -14,15 +14,13 @@ const slowdownMax = 1.25;
 const rate = 500;
 const swapsPerSecond = 1;
 const slownessMax = 10;
-/** Parts of the table. */
-const parts = 4;
 const quantiles = [0.5, 0.9, 0.99, 0.999];
 
 export const swap: Scenario = {
   name: 'swap',
   promise: `100 swaps under constant load: no request fails, p99 ≤ ${slowdownMax} of that without swaps, memory after the last ≤ ${growthMax} of that after swap ${settled}`,
   async run(stage) {
-    const swaps = stage.isQuick ? 2 * settled : 100;
+    const [count, swapsOfEach] = stage.isQuick ? [4, 5] : [10, 10];
     const models = stage.repository({ small: dense() });
     const gateway = await stage.gateway({ models, processes: 2, flags: ['--models-poll-ms', '0'] });
     const load = (seconds: number, isOver?: () => boolean) =>
@@ -34,68 +32,59 @@ export const swap: Scenario = {
         inFlightMax: 256,
         ...(isOver === undefined ? {} : { isOver }),
       });
-    await load(2);
-    const seconds = swaps / swapsPerSecond;
+    const swaps = count * swapsOfEach;
+    const seconds = swapsOfEach / swapsPerSecond;
     const swapper = await Swapper.start({ swaps, swapsPerSecond, models, admin: gateway.admin, pid: gateway.pid });
-    const before = await load(seconds / 2);
-    // On a slow machine a swap takes longer than its second; the load goes on as long as there are any.
-    const swapping = swapper.run((number) => stage.onProgress(`swap ${number}/${swaps}`));
-    const [during, swapped] = await Promise.all([load(seconds * slownessMax, () => swapper.isOver), swapping]);
+    stage.after(() => swapper.end());
+    await load(2);
+    const rounds: Round[] = [];
+    for (let number = 0; number < count; number++) {
+      stage.onProgress(`swaps from ${number * swapsOfEach + 1} of ${swaps}`);
+      const isBefore = number % 2 === 0;
+      const before = isBefore ? await load(seconds) : [];
+      const swapping = swapper.swap(swapsOfEach);
+      // On a slow machine a swap takes longer than its second; the load goes on as long as there are any.
+      const [during, swapped] = await Promise.all([load(seconds * slownessMax, () => swapper.isIdle), swapping]);
+      rounds.push({ without: isBefore ? before : await load(seconds), during, swapped });
+    }
     await sleep(2000);
-    const { rssBytes } = usageOf(gateway.pid);
-    const after = await load(seconds / 2);
-    return verdictOf({ before, during, after, swapped, rssBytes });
+    return verdictOf(rounds, usageOf(gateway.pid).rssBytes);
   },
 };
 
-interface Run {
-  readonly before: readonly Answer[];
+/** As long without swaps as with them, one right after the other: what the machine does meanwhile is to hit both alike. */
+interface Round {
+  readonly without: readonly Answer[];
   readonly during: readonly Answer[];
-  readonly after: readonly Answer[];
   readonly swapped: readonly Swapped[];
-  /** When the last swap had settled. */
-  readonly rssBytes: number;
 }
 
-function verdictOf({ before, during, after, swapped, rssBytes }: Run): Verdict {
-  const without = [...before, ...after];
+/** @param rssBytes when the last swap had settled */
+function verdictOf(rounds: readonly Round[], rssBytes: number): Verdict {
+  const without = rounds.flatMap((round) => round.without);
+  const during = rounds.flatMap((round) => round.during);
+  const swapped = rounds.flatMap((round) => round.swapped);
   const failed = failedOf(without) + failedOf(during);
   const [p99, p99Without] = [quantileMs(during, 0.99), quantileMs(without, 0.99)];
-  const slowdown = p99 / p99Without;
+  const slowdown = middleOf(rounds.map((round) => quantileMs(round.during, 0.99) / quantileMs(round.without, 0.99)));
   const settledBytes = swapped[settled - 1]!.rssBytes;
   const growth = rssBytes / settledBytes;
-  const middle = swapped.map(({ tookMs }) => tookMs).sort((a, b) => a - b)[swapped.length >> 1]!;
+  const tookMs = middleOf(swapped.map((one) => one.tookMs));
   return {
     isMet: failed === 0 && slowdown <= slowdownMax && growth <= growthMax,
-    found: `${swapped.length} swaps at ${rate} req/s: ${failed} of ${during.length} failed; p99 ${p99.toFixed(1)} ms, without ${p99Without.toFixed(1)} ms, × ${slowdown.toFixed(2)}; memory × ${growth.toFixed(2)} of ${Math.round(settledBytes / 1e6)} MB; a swap takes ${Math.round(middle)} ms`,
+    found: `${swapped.length} swaps at ${rate} req/s: ${failed} of ${during.length} failed; p99 in the median of ${rounds.length} rounds × ${slowdown.toFixed(2)} of that without, of all together ${p99.toFixed(1)} ms and ${p99Without.toFixed(1)} ms without; memory × ${growth.toFixed(2)} of ${Math.round(settledBytes / 1e6)} MB; a swap takes ${Math.round(tookMs)} ms`,
     table: {
       head: ['', 'requests', 'failed', ...quantiles.map((q) => `p${q * 100} ms`), 'slowest ms', 'a swap ms', 'RSS MB'],
       lines: [
-        lineOf('before', before),
-        lineOf(`swaps 1–${settled}`, until(during, 0, swapped[settled - 1]!.atMs), swapped.slice(0, settled)),
-        ...partsOf(during, swapped),
-        lineOf('after', after, [], rssBytes),
+        ...rounds.flatMap((round, number) => [
+          lineOf(`round ${number + 1} without`, round.without),
+          lineOf(`round ${number + 1} with swaps`, round.during, round.swapped),
+        ]),
         lineOf('all without swaps', without),
         lineOf('all with swaps', during, swapped, rssBytes),
       ],
     },
   };
-}
-
-/** What came after the first swaps, in parts of equally many of them. */
-function partsOf(during: readonly Answer[], swapped: readonly Swapped[]): string[][] {
-  const size = (swapped.length - settled) / parts;
-  return Array.from({ length: parts }, (_, part) => {
-    const first = settled + Math.round(part * size);
-    const last = settled + Math.round((part + 1) * size);
-    const toMs = part === parts - 1 ? Infinity : swapped[last - 1]!.atMs;
-    const answers = until(during, swapped[first - 1]!.atMs, toMs);
-    return lineOf(`swaps ${first + 1}–${last}`, answers, swapped.slice(first, last));
-  });
-}
-
-function until(answers: readonly Answer[], fromMs: number, toMs: number): Answer[] {
-  return answers.filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
 }
 
 function lineOf(
@@ -105,8 +94,8 @@ function lineOf(
   rssBytes = swapped.at(-1)?.rssBytes,
 ): string[] {
   const times = [...quantiles, 1].map((q) => (answers.length === 0 ? '–' : quantileMs(answers, q).toFixed(2)));
-  const swapMs = swapped.map(({ tookMs }) => tookMs).sort((a, b) => a - b)[swapped.length >> 1];
-  const more = [swapMs?.toFixed(0) ?? '–', rssBytes === undefined ? '–' : (rssBytes / 1e6).toFixed(0)];
+  const swapMs = swapped.length === 0 ? '–' : middleOf(swapped.map(({ tookMs }) => tookMs)).toFixed(0);
+  const more = [swapMs, rssBytes === undefined ? '–' : (rssBytes / 1e6).toFixed(0)];
   return [what, String(answers.length), String(failedOf(answers)), ...times, ...more];
 }
 
@@ -119,9 +108,13 @@ function quantileMs(answers: readonly Answer[], q: number): number {
   return times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? Number.NaN;
 }
 
+function middleOf(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
+}
+
 /** The thread that swaps. */
 class Swapper {
-  isOver = false;
+  isIdle = true;
   readonly #thread: Worker;
 
   constructor(thread: Worker) {
@@ -135,15 +128,18 @@ class Swapper {
   }
 
   /** @throws when a version does not take the place of the one before */
-  async run(onSwap: (number: number) => void): Promise<Swapped[]> {
-    const done: Swapped[] = [];
-    this.#thread.on('message', (swapped: Swapped) => onSwap(done.push(swapped)));
-    this.#thread.postMessage('go');
+  async swap(count: number): Promise<Swapped[]> {
+    this.isIdle = false;
     try {
-      await once(this.#thread, 'exit');
+      this.#thread.postMessage(count);
+      const [swapped] = await once(this.#thread, 'message');
+      return swapped;
     } finally {
-      this.isOver = true;
+      this.isIdle = true;
     }
-    return done;
+  }
+
+  async end(): Promise<void> {
+    await this.#thread.terminate();
   }
 }

@@ -1,11 +1,11 @@
 /**
- * Swaps versions of the model `small`, on a thread of its own: what a swap costs here must not delay the requests that are to
- * notice it.
+ * Swaps versions of the model `small`, on a thread of its own that stands behind all others: an operator has a machine of his
+ * own, and what a swap costs here must not delay the requests that are to notice it.
  *
- *   workerData ─▶ models made in advance ─▶ 'ready' ─ 'go' ─▶ a `Swapped` for each swap ─▶ ends
+ *   workerData ─▶ models made in advance ─▶ 'ready' ─ so many swaps ─▶ a `Swapped` for each ─ …
  */
-import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -24,8 +24,6 @@ export interface Swapping {
 
 export interface Swapped {
   readonly tookMs: number;
-  /** When it was done, in milliseconds after the first began. */
-  readonly atMs: number;
   /** Of all processes, a moment later. */
   readonly rssBytes: number;
 }
@@ -33,18 +31,23 @@ export interface Swapped {
 const { swaps, swapsPerSecond, models, admin, pid }: Swapping = workerData;
 const files = Array.from({ length: swaps }, (_, i) => dense([30, 64, 32, 2], i + 2));
 const port = parentPort!;
+let number = 0;
+setPriority(constants.priority.PRIORITY_LOW);
+port.on('message', (count: number) => void swap(count).then((swapped) => port.postMessage(swapped)));
 port.postMessage('ready');
-await once(port, 'message');
-const beganAt = performance.now();
-for (let number = 1; number <= swaps; number++) {
-  const startedAt = performance.now();
-  await swapTo(number + 1, files[number - 1]!);
-  const now = performance.now();
-  const { rssBytes } = usageOf(pid);
-  port.postMessage({ tookMs: now - startedAt, atMs: now - beganAt, rssBytes } satisfies Swapped);
-  await sleep(Math.max(0, startedAt + 1000 / swapsPerSecond - performance.now()));
+
+async function swap(count: number): Promise<Swapped[]> {
+  const swapped: Swapped[] = [];
+  while (swapped.length < count) {
+    const startedAt = performance.now();
+    await swapTo(number + 2, files[number]!);
+    number++;
+    const tookMs = performance.now() - startedAt;
+    swapped.push({ tookMs, rssBytes: usageOf(pid).rssBytes });
+    await sleep(Math.max(0, startedAt + 1000 / swapsPerSecond - performance.now()));
+  }
+  return swapped;
 }
-port.close();
 
 /** Puts a version into the folder and has it served instead of the one before. @throws when it is not */
 async function swapTo(version: number, file: Uint8Array): Promise<void> {

@@ -4,16 +4,12 @@
  *   add(families of one process) ─┐
  *   add(families of another) ─────┴▶ families(), each series with its label text
  *
- * The label text is the identity of a series. Making it is most of the work, so it is made once for each object of labels,
- * which all families of a version share.
- *
  * Must not know processes, or which series are shown.
  */
 import { GatewayError } from '../core/errors.js';
 import { addSeries, type Family, type Series } from '../core/series.js';
-import { labelText, type TextFamily, type TextSeries } from './metrics-text.js';
-
-type Labels = Series['labels'];
+import type { LabelTexts } from './label-texts.js';
+import type { TextFamily, TextSeries } from './metrics-text.js';
 
 interface Sum {
   readonly family: Family;
@@ -22,7 +18,11 @@ interface Sum {
 
 export class FamilySums {
   readonly #sums = new Map<string, Sum>();
-  readonly #texts = new LabelTexts();
+  readonly #texts: LabelTexts;
+
+  constructor(texts: LabelTexts) {
+    this.#texts = texts;
+  }
 
   /**
    * @param isLeftOut series that do not count
@@ -55,33 +55,5 @@ export class FamilySums {
 
   families(): TextFamily[] {
     return Array.from(this.#sums.values(), ({ family, series }) => ({ ...family, series: [...series.values()] }));
-  }
-}
-
-/** The text of each set of labels, whatever the order of its names: as they stood when the set was first seen. */
-class LabelTexts {
-  readonly #byObject = new Map<Labels, string>();
-  readonly #ordered = new Map<string, readonly string[]>();
-  readonly #orderOfSet = new Map<string, readonly string[]>();
-
-  of(labels: Labels): string {
-    let text = this.#byObject.get(labels);
-    if (text === undefined) {
-      text = labelText(labels, this.#orderOf(Object.keys(labels)));
-      this.#byObject.set(labels, text);
-    }
-    return text;
-  }
-
-  #orderOf(names: readonly string[]): readonly string[] {
-    const key = names.join();
-    let order = this.#ordered.get(key);
-    if (order === undefined) {
-      const set = [...names].sort().join();
-      order = this.#orderOfSet.get(set) ?? names;
-      this.#orderOfSet.set(set, order);
-      this.#ordered.set(key, order);
-    }
-    return order;
   }
 }

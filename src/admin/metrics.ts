@@ -17,6 +17,7 @@ import type { Family, Series } from '../core/series.js';
 import type { VersionStatistics } from '../core/statistics.js';
 import { derivedFamilies } from './derived-families.js';
 import { FamilySums } from './family-sums.js';
+import { LabelTexts } from './label-texts.js';
 import { type TextForm, textOf } from './metrics-text.js';
 import { SeriesCap } from './series-cap.js';
 import { tritonFamilies } from './triton-families.js';
@@ -63,6 +64,7 @@ class Room implements MetricsRoom {
   readonly #ended = new Set<string>();
   /** When each version was retired. */
   readonly #retired = new Map<string, number>();
+  readonly #texts = new LabelTexts();
   readonly #cap: SeriesCap;
   #retained: readonly Family[] = [];
 
@@ -89,7 +91,7 @@ class Room implements MetricsRoom {
   #retain(families: readonly Family[]): void {
     const growing = families.filter(({ type, series }) => type !== 'gauge' && series.length > 0);
     if (growing.length === 0) return;
-    const sums = new FamilySums();
+    const sums = new FamilySums(this.#texts);
     sums.add(this.#retained);
     sums.add(growing);
     this.#retained = sums.families();
@@ -128,7 +130,7 @@ class Room implements MetricsRoom {
         ...family,
         series: family.series.filter((series) => !isGone(series)),
       }));
-    const sums = new FamilySums();
+    const sums = new FamilySums(this.#texts);
     sums.add(own, isLeftOut);
     sums.add(this.#retained);
     for (const families of this.#living.values()) sums.add(families, isLeftOut);

@@ -7,7 +7,8 @@
  * Must not know where series come from.
  */
 import { addSeries, type Series } from '../core/series.js';
-import { labelText, type TextFamily, type TextSeries } from './metrics-text.js';
+import { labelText } from './label-texts.js';
+import type { TextFamily, TextSeries } from './metrics-text.js';
 
 export class SeriesCap {
   /** Label texts by family. */

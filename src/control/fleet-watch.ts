@@ -7,7 +7,8 @@
  */
 import type { Config } from '../config/schema.js';
 import { nameOf } from '../core/model.js';
-import { unpackFamilies } from '../core/packed-families.js';
+import { FamilyUnpacker } from '../core/packed-families.js';
+import { unpackStatistics } from '../core/packed-statistics.js';
 import type { Family } from '../core/series.js';
 import type { Log } from '../log.js';
 import { BlameBook } from '../supervisor/blame.js';
@@ -39,6 +40,8 @@ const blameWindowMs = 600_000;
 export class FleetWatch {
   readonly #options: FleetWatchOptions;
   readonly #blames: BlameBook;
+  /** One for each process. */
+  readonly #unpackers = new Map<string, FamilyUnpacker>();
   /** Threads that run models, of each process as it told last. */
   readonly #threads = new Map<string, number>();
 
@@ -74,9 +77,11 @@ export class FleetWatch {
   #counted({ life, snapshot, used }: Of<'snapshot'>): void {
     const { rooms, metrics, settings } = this.#options;
     const { registry, guard, routes } = rooms.opened;
-    const families = unpackFamilies(snapshot.families);
+    const unpacker = this.#unpackers.get(life) ?? new FamilyUnpacker();
+    this.#unpackers.set(life, unpacker);
+    const families = unpacker.unpack(snapshot.families);
     this.#threads.set(life, threadsIn(families));
-    metrics.put(life, families, snapshot.statistics);
+    metrics.put(life, families, unpackStatistics(snapshot.statistics));
     guard.put(life, families);
     settings.told(life, snapshot.traced);
     routes.take(life, snapshot.arms);
@@ -120,6 +125,7 @@ export class FleetWatch {
     const { rooms, counts, log } = this.#options;
     const threads = this.#threads.get(life) ?? 0;
     this.#threads.delete(life);
+    this.#unpackers.delete(life);
     if (suspects !== undefined) rooms.registry?.blame(this.#blames.crashed(suspects));
     if (restartMs === undefined) return;
     counts.restarts.add([reason]);

@@ -66,9 +66,8 @@ export class MetricsDesk {
   /** @param accept which form of the text the caller wants */
   async text(accept: string | undefined): Promise<{ contentType: string; body: string }> {
     const { config, fleet, rooms } = this.#options;
-    await fleet.refresh();
+    const [more] = await Promise.all([this.#process(), fleet.refresh()]);
     const form = formOf(accept);
-    const more = await this.#process();
     const aliased = config.triton_aliases
       ? this.#statistics.of(rooms.opened.registry.readyVersions('', ''))
       : undefined;

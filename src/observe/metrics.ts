@@ -10,9 +10,9 @@
  */
 import type { GatewayEvent, InferenceEvent, Observe } from '../core/events.js';
 import { nameOf, type VersionId } from '../core/model.js';
-import type { Assignment } from '../core/route.js';
 import { type Family, ratioBuckets, rowsBuckets, type Series, secondsBuckets } from '../core/series.js';
 import { emptyStatistics, type VersionStatistics } from '../core/statistics.js';
+import { RouteCounts } from './route-counts.js';
 import { VersionCounts, type VersionSeries } from './version-counts.js';
 
 /** What is read, not counted. */
@@ -49,18 +49,16 @@ export function createMetrics(epochMs: () => number): Metrics {
 /** Counts of a closed version are told for so long. Several beats, so that whoever adds up has seen the last of them. */
 const closedKeptMs = 600_000;
 
-interface Assignments extends Series {
-  readonly variant: string;
-  readonly reason: string;
-  value: number;
-}
+type Labels = Series['labels'];
 
 class Counts {
   readonly #epochMs: () => number;
   /** By identity of the id, which a version shares with all its events. */
   readonly #byId = new Map<VersionId, VersionCounts>();
   readonly #byName = new Map<string, VersionCounts>();
-  readonly #assignments = new Map<string, Assignments[]>();
+  readonly #routes = new RouteCounts();
+  /** Of what is open: labels of a snapshot that are those of the one before are told only once. */
+  readonly #labels = new WeakMap<VersionId, Labels>();
 
   constructor(epochMs: () => number) {
     this.#epochMs = epochMs;
@@ -96,22 +94,16 @@ class Counts {
     const counts = version === undefined ? this.#named(event.model, '') : this.#of(version);
     counts.countInference(event);
     if (trace?.isSampled) counts.keepExemplar(event, trace.traceId, this.#epochMs());
-    if (assignment !== undefined) this.#assigned(event.model, assignment);
+    if (assignment !== undefined) this.#routes.count(event.model, assignment);
   }
 
-  #assigned(route: string, { variant, reason }: Assignment): void {
-    let all = this.#assignments.get(route);
-    if (all === undefined) {
-      all = [];
-      this.#assignments.set(route, all);
+  #labelsOf(id: VersionId): Labels {
+    let labels = this.#labels.get(id);
+    if (labels === undefined) {
+      labels = { ...id };
+      this.#labels.set(id, labels);
     }
-    for (const assignments of all) {
-      if (assignments.variant === variant && assignments.reason === reason) {
-        assignments.value++;
-        return;
-      }
-    }
-    all.push({ variant, reason, labels: { route, variant, reason }, value: 1 });
+    return labels;
   }
 
   snapshot(gauges: Gauges): { families: Family[]; statistics: VersionStatistics[] } {
@@ -120,9 +112,8 @@ class Counts {
     return {
       families: [
         ...familiesOf(all),
-        assignmentsOf(this.#assignments),
-        decisionsOf(this.#assignments),
-        ...gaugesOf(gauges.versions),
+        ...this.#routes.families(),
+        ...gaugesOf(gauges.versions, (id) => this.#labelsOf(id)),
         ...workersOf(gauges),
         ...gauges.families,
       ],
@@ -183,30 +174,6 @@ function familiesOf(all: readonly VersionCounts[]): Family[] {
   ];
 }
 
-function assignmentsOf(byRoute: ReadonlyMap<string, readonly Assignments[]>): Family {
-  return {
-    name: 'sluice_assignments_total',
-    help: 'Inference requests that a route decided, by the variant that answered and the rule.',
-    type: 'counter',
-    series: [...byRoute.values()].flatMap((all) => all.map(({ labels, value }) => ({ labels, value }))),
-  };
-}
-
-/** The same by rule alone. */
-function decisionsOf(byRoute: ReadonlyMap<string, readonly Assignments[]>): Family {
-  const series = Array.from(byRoute, ([model, all]) => {
-    const byReason = new Map<string, number>();
-    for (const { reason, value } of all) byReason.set(reason, (byReason.get(reason) ?? 0) + value);
-    return Array.from(byReason, ([reason, value]): Series => ({ labels: { model, reason }, value }));
-  });
-  return {
-    name: 'sluice_route_decisions_total',
-    help: 'Inference requests that a route decided, by the rule.',
-    type: 'counter',
-    series: series.flat(),
-  };
-}
-
 /** A version that is open is told although nobody asked it yet: it holds memory. */
 function statisticsOf(all: readonly VersionCounts[], open: Gauges['versions']): VersionStatistics[] {
   const counted = new Map(
@@ -220,13 +187,12 @@ function statisticsOf(all: readonly VersionCounts[], open: Gauges['versions']): 
   return [...counted.values()];
 }
 
-function gaugesOf(versions: Gauges['versions']): Family[] {
-  const labels = versions.map(({ id }) => ({ ...id }));
+function gaugesOf(versions: Gauges['versions'], labelsOf: (id: VersionId) => Labels): Family[] {
   const gauge = (name: string, help: string, value: (version: Gauges['versions'][number]) => number): Family => ({
     name,
     help,
     type: 'gauge',
-    series: versions.map((version, at): Series => ({ labels: labels[at]!, value: value(version) })),
+    series: versions.map((version): Series => ({ labels: labelsOf(version.id), value: value(version) })),
   });
   return [
     gauge('sluice_queue_depth', 'Requests that wait for a batch.', ({ depth }) => depth),

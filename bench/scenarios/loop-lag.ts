@@ -1,0 +1,99 @@
+/**
+ * How late the event loop of a gateway process is at full load.
+ *
+ * One process, with a core to itself where the machine has two and `taskset` is there: beside a generator on the same core
+ * the scheduler would be measured. For the same reason rounds do not count during which the host of a virtual machine took
+ * the core away.
+ *
+ * Must not know how the loop is kept.
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { autocannonLoad } from '../suite/autocannon.js';
+import type { Gateway } from '../suite/servers.js';
+import { spreadOf } from '../suite/statistics.js';
+import { hasWrk, wrkLoad } from '../suite/wrk.js';
+import { rowBody, type Scenario, type Stage } from './frame.js';
+
+const lagMsMax = 2;
+const connections = 64;
+const width = 30;
+/** Of a round, without the core. */
+const stolenShareMax = 0.01;
+const triesForRound = 4;
+
+interface Lag {
+  readonly count: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export const loopLag: Scenario = {
+  name: 'loop-lag',
+  promise: `a gateway process at full load, ${connections} connections: p99 of its event loop's lag under ${lagMsMax} ms (median of the rounds)`,
+  async run(stage) {
+    const pin = pinner(stage);
+    const probe = fileURLToPath(new URL('./loop-probe.js', import.meta.url));
+    const gateway = await stage.gateway({ processes: 1, env: { NODE_OPTIONS: `--import=${probe}` } });
+    const pid = [...gateway.processes.values()][0]!;
+    pin?.(pid);
+    const make = hasWrk() ? wrkLoad : autocannonLoad;
+    const load = make({
+      url: gateway.http,
+      body: rowBody('small', width),
+      connections,
+      directory: stage.directory(),
+    });
+    await load(3);
+    const lags: Lag[] = [];
+    const rates: number[] = [];
+    const rounds = stage.isQuick ? 5 : 15;
+    let tries = 0;
+    while (lags.length < rounds && tries++ < triesForRound * rounds) {
+      stage.onProgress(`round ${lags.length + 1}/${rounds}${tries > lags.length + 1 ? `, try ${tries}` : ''}`);
+      await lagOf(gateway, pid);
+      const stolenBefore = stolenMs();
+      const { requests, seconds } = await load(stage.isQuick ? 2 : 5);
+      const stolen = (stolenMs() - stolenBefore) / 1000 / seconds;
+      const lag = await lagOf(gateway, pid);
+      if (stolen > stolenShareMax) continue;
+      lags.push(lag);
+      rates.push(requests / seconds);
+    }
+    if (lags.length === 0) return { isMet: false, found: `the host took the core away in each of ${tries - 1} rounds` };
+    const p99 = spreadOf(lags.map((lag) => lag.p99));
+    const p50 = spreadOf(lags.map((lag) => lag.p50)).median;
+    const rate = Math.round(spreadOf(rates).median);
+    return {
+      isMet: p99.median < lagMsMax && lags.length === rounds,
+      found: `p99 ${p99.median.toFixed(2)} ms (${p99.min.toFixed(2)}–${p99.max.toFixed(2)}, ${lags.length} rounds), p50 ${p50.toFixed(2)} ms, at ${rate} req/s; ${tries - lags.length} rounds left out; ${pin === undefined ? 'beside the generator' : 'on a core of its own'}`,
+    };
+  },
+};
+
+/** Keeps this process, and whatever it starts from now on, off the first core. @returns what gives that to a process */
+function pinner(stage: Stage): ((pid: number) => void) | undefined {
+  const cores = availableParallelism();
+  const pinned = (pid: number, to: string) => spawnSync('taskset', ['-acp', to, String(pid)]).status === 0;
+  if (cores < 2 || !pinned(process.pid, `1-${cores - 1}`)) return undefined;
+  stage.after(() => void pinned(process.pid, `0-${cores - 1}`));
+  return (pid) => void pinned(pid, '0');
+}
+
+/** What the host has taken of the first core so far. */
+function stolenMs(): number {
+  const core = /^cpu0 (.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
+  return Number(core?.split(' ')[7] ?? 0) * 10;
+}
+
+/** Since it was asked last. */
+async function lagOf({ log }: Gateway, pid: number): Promise<Lag> {
+  const told = () => log.filter((line) => line.msg === 'loop.lag' && line.pid === pid);
+  const before = told().length;
+  process.kill(pid, 'SIGUSR2');
+  while (told().length === before) await new Promise((resolve) => setTimeout(resolve, 10));
+  return told().at(-1) as unknown as Lag;
+}
