@@ -11,8 +11,6 @@ import { post } from './clients.js';
 export interface Answer {
   readonly status: number;
   readonly ms: number;
-  /** When it came, in milliseconds after the load began. */
-  readonly atMs: number;
 }
 
 export interface OpenLoopOptions {
@@ -43,15 +41,14 @@ export async function openLoop({
   for (let sent = 0; sent < total && !isOver(); ) {
     for (const due = ((performance.now() - startedAt) / 1000) * rate; sent < Math.min(due, total); sent++) {
       if (inFlight >= inFlightMax) {
-        answers.push({ status: -1, ms: 0, atMs: performance.now() - startedAt });
+        answers.push({ status: -1, ms: 0 });
         continue;
       }
       const dueAt = startedAt + (sent / rate) * 1000;
       inFlight++;
       void post(origin, body, agent).then(({ status }) => {
         inFlight--;
-        const now = performance.now();
-        answers.push({ status, ms: now - dueAt, atMs: now - startedAt });
+        answers.push({ status, ms: performance.now() - dueAt });
       });
     }
     await sleep(1);

@@ -72,7 +72,7 @@ function verdictOf(rounds: readonly Round[], rssBytes: number): Verdict {
   const tookMs = middleOf(swapped.map((one) => one.tookMs));
   return {
     isMet: failed === 0 && slowdown <= slowdownMax && growth <= growthMax,
-    found: `${swapped.length} swaps at ${rate} req/s: ${failed} of ${during.length} failed; p99 in the median of ${rounds.length} rounds × ${slowdown.toFixed(2)} of that without, of all together ${p99.toFixed(1)} ms and ${p99Without.toFixed(1)} ms without; memory × ${growth.toFixed(2)} of ${Math.round(settledBytes / 1e6)} MB; a swap takes ${Math.round(tookMs)} ms`,
+    found: `${swapped.length} swaps at ${rate} req/s: ${failed} of ${without.length + during.length} failed; p99 in the median of ${rounds.length} rounds × ${slowdown.toFixed(2)} of that without, of all together ${p99.toFixed(1)} ms and ${p99Without.toFixed(1)} ms without; memory × ${growth.toFixed(2)} of ${Math.round(settledBytes / 1e6)} MB; a swap takes ${Math.round(tookMs)} ms`,
     table: {
       head: ['', 'requests', 'failed', ...quantiles.map((q) => `p${q * 100} ms`), 'slowest ms', 'a swap ms', 'RSS MB'],
       lines: [
