@@ -7,11 +7,10 @@
  * is one of the repository's own, with 30 features and a profile: more than the 23 that are promised.
  */
 import { fileURLToPath } from 'node:url';
-import { autocannonLoad } from '../suite/autocannon.js';
 import { jsonBody } from '../suite/bodies.js';
+import { httpLoad } from '../suite/http-load.js';
 import { readMetrics, sumOf } from '../suite/metrics-text.js';
 import { ratiosOf, spreadOf } from '../suite/statistics.js';
-import { hasWrk, wrkLoad } from '../suite/wrk.js';
 import type { Scenario, Stage } from './frame.js';
 
 const costMax = 0.05;
@@ -32,8 +31,7 @@ async function start(stage: Stage, env: Readonly<Record<string, string>>) {
     file: '',
   } as const;
   const body = { ...jsonBody(shaped), path: '/v2/models/cancer/infer' };
-  const make = hasWrk() ? wrkLoad : autocannonLoad;
-  const load = make({ url: gateway.http, body, connections, directory: stage.directory() });
+  const load = httpLoad({ url: gateway.http, body, connections, directory: stage.directory() });
   return { gateway, load };
 }
 

@@ -15,10 +15,8 @@ if (isMainThread) {
   delays.enable();
   const lateMs = (ns: number) => Math.max(0, ns / 1e6 - everyMs);
   process.on('SIGUSR2', () => {
-    const [p50, p99, max] = [delays.percentile(50), delays.percentile(99), delays.max].map(lateMs);
-    process.stderr.write(
-      `${JSON.stringify({ msg: 'loop.lag', pid: process.pid, count: delays.count, p50, p99, max })}\n`,
-    );
+    const [p50, p99] = [delays.percentile(50), delays.percentile(99)].map(lateMs);
+    process.stderr.write(`${JSON.stringify({ msg: 'loop.lag', pid: process.pid, p50, p99 })}\n`);
     delays.reset();
   });
 }

@@ -8,10 +8,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { autocannonLoad } from '../suite/autocannon.js';
+import { httpLoad } from '../suite/http-load.js';
 import { readMetrics, sumOf } from '../suite/metrics-text.js';
 import { quantile, ratiosOf, spreadOf } from '../suite/statistics.js';
-import { hasWrk, wrkLoad } from '../suite/wrk.js';
 import { rowBody, type Scenario } from './frame.js';
 import { openLoop } from './open-loop.js';
 
@@ -35,8 +34,7 @@ export const metricsCost: Scenario = {
     const env = { NODE_OPTIONS: `--import=${replace}` };
     const start = async (more: Readonly<Record<string, string>>) => {
       const gateway = await stage.gateway({ env: { ...env, ...more } });
-      const make = hasWrk() ? wrkLoad : autocannonLoad;
-      const load = make({
+      const load = httpLoad({
         url: gateway.http,
         body: rowBody('small', width),
         connections,

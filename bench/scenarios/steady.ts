@@ -1,10 +1,9 @@
 /** The ordinary day: constant load, where nothing should change. */
 
-import { autocannonLoad } from '../suite/autocannon.js';
+import { httpLoad } from '../suite/http-load.js';
 import { meanBetween, quantileBetween, readMetrics } from '../suite/metrics-text.js';
 import { usageOf } from '../suite/process-stat.js';
 import { spreadOf } from '../suite/statistics.js';
-import { hasWrk, wrkLoad } from '../suite/wrk.js';
 import { rowBody, type Scenario } from './frame.js';
 
 const slices = 8;
@@ -16,8 +15,12 @@ export const steady: Scenario = {
   promise: `full load: no request fails, the last quarter is no slower than ${slowingMin} of the first, memory grows by no more than ${growthMax} after the first quarter`,
   async run(stage) {
     const gateway = await stage.gateway();
-    const make = hasWrk() ? wrkLoad : autocannonLoad;
-    const load = make({ url: gateway.http, body: rowBody('small', 30), connections: 64, directory: stage.directory() });
+    const load = httpLoad({
+      url: gateway.http,
+      body: rowBody('small', 30),
+      connections: 64,
+      directory: stage.directory(),
+    });
     await load(2);
     const before = await readMetrics(gateway.admin);
     const rates: number[] = [];

@@ -4,11 +4,11 @@
  * Must not know what the numbers promise or how they are printed.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { autocannonLoad } from './autocannon.js';
 import { binaryBody, grpcMessage, type HttpBody, jsonBody } from './bodies.js';
 import type { Cell } from './cells.js';
 import { floorLoad } from './floor.js';
 import { grpcLoad } from './grpc.js';
+import { httpLoad } from './http-load.js';
 import type { Load } from './load.js';
 import { measure, type Runner } from './measure.js';
 import { type Line, meanBetween, quantileBetween, readMetrics } from './metrics-text.js';
@@ -16,7 +16,6 @@ import { type Model, type ModelName, prepareModel } from './models.js';
 import { type CellResult, type Results, rowsOf } from './results.js';
 import { baselines, type Gateway, type Server, startBaseline, startGateway } from './servers.js';
 import { spreadOf } from './statistics.js';
-import { hasWrk, wrkLoad } from './wrk.js';
 
 export interface Plan {
   readonly rounds: number;
@@ -161,8 +160,7 @@ export function loadOf(
   const protocol = speaksV2 ? cell.protocol : 'json';
   if (protocol === 'json' || protocol === 'binary') {
     const body = protocol === 'json' ? jsonBody(model) : binaryBody(model);
-    const load = hasWrk() ? wrkLoad : autocannonLoad;
-    return load({ url: server.http, body, connections, directory: plan.directory });
+    return httpLoad({ url: server.http, body, connections, directory: plan.directory });
   }
   if (server.grpc === undefined) return undefined;
   const streams = protocol === 'grpc' ? connections : (cell.streams ?? 1);

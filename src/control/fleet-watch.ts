@@ -37,13 +37,18 @@ type Of<Kind extends FleetEvent['kind']> = Extract<FleetEvent, { kind: Kind }>;
 
 const blameWindowMs = 600_000;
 
+/** A process that tells what it counts. */
+interface Teller {
+  readonly unpacker: FamilyUnpacker;
+  /** Those that run models, as it told last. */
+  threads: number;
+}
+
 export class FleetWatch {
   readonly #options: FleetWatchOptions;
   readonly #blames: BlameBook;
-  /** One for each process. */
-  readonly #unpackers = new Map<string, FamilyUnpacker>();
-  /** Threads that run models, of each process as it told last. */
-  readonly #threads = new Map<string, number>();
+  /** By life. */
+  readonly #tellers = new Map<string, Teller>();
 
   constructor(options: FleetWatchOptions) {
     this.#options = options;
@@ -77,10 +82,10 @@ export class FleetWatch {
   #counted({ life, snapshot, used }: Of<'snapshot'>): void {
     const { rooms, metrics, settings } = this.#options;
     const { registry, guard, routes } = rooms.opened;
-    const unpacker = this.#unpackers.get(life) ?? new FamilyUnpacker();
-    this.#unpackers.set(life, unpacker);
-    const families = unpacker.unpack(snapshot.families);
-    this.#threads.set(life, threadsIn(families));
+    const teller = this.#tellers.get(life) ?? { unpacker: new FamilyUnpacker(), threads: 0 };
+    this.#tellers.set(life, teller);
+    const families = teller.unpacker.unpack(snapshot.families);
+    teller.threads = threadsIn(families);
     metrics.put(life, families, unpackStatistics(snapshot.statistics));
     guard.put(life, families);
     settings.told(life, snapshot.traced);
@@ -123,9 +128,8 @@ export class FleetWatch {
 
   #exited({ life, process: number, pid, reason, restartMs, suspects }: Of<'exit'>): void {
     const { rooms, counts, log } = this.#options;
-    const threads = this.#threads.get(life) ?? 0;
-    this.#threads.delete(life);
-    this.#unpackers.delete(life);
+    const threads = this.#tellers.get(life)?.threads ?? 0;
+    this.#tellers.delete(life);
     if (suspects !== undefined) rooms.registry?.blame(this.#blames.crashed(suspects));
     if (restartMs === undefined) return;
     counts.restarts.add([reason]);
