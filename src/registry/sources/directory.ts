@@ -6,12 +6,12 @@
  *
  * Only directories are read, never the bytes of a model, so a thousand models are listed in a fraction of a second. What is
  * passed over is reported, because a folder that silently does not appear is the commonest surprise of a first start.
- * A link must end inside the root.
+ * A link must end inside the root. Places are read at once, some in each turn of the loop: a hop to a thread and back costs
+ * several times what a directory does.
  *
  * Must not know ONNX, configurations or the store.
  */
-import type { Dirent, Stats } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { type Dirent, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, join, sep } from 'node:path';
 import { GatewayError } from '../../core/errors.js';
 import { isModelName, isVersionText } from '../../core/model.js';
@@ -44,8 +44,8 @@ const modelFileName = 'model.onnx';
 const configNames = ['config.yaml', 'config.yml', 'config.json', 'config.pbtxt'];
 const modelsMax = 100_000;
 const versionsMax = 10_000;
-/** Models looked at together; the disk has four threads, the rest hides their latency. */
-const modelsAtOnce = 32;
+/** Places read in one turn of the loop: some milliseconds. */
+const placesAtOnce = 64;
 
 /**
  * @param bareName name of the model when the root itself holds model.onnx; without it the folder's own name
@@ -58,14 +58,14 @@ export async function listDirectory(
   onPlace: (place: string) => void = () => {},
 ): Promise<DirectoryListing> {
   onPlace(root);
-  const tree = new Tree(await rootOf(root), onPlace);
-  return (await tree.bareModel(bareName)) ?? (await tree.models());
+  const tree = new Tree(rootOf(root), onPlace);
+  return tree.bareModel(bareName) ?? (await tree.models());
 }
 
-async function rootOf(root: string): Promise<string> {
+function rootOf(root: string): string {
   try {
-    const real = await realpath(root);
-    if ((await stat(real)).isDirectory()) return real;
+    const real = realpathSync(root);
+    if (statSync(real).isDirectory()) return real;
   } catch (error) {
     if (codeOf(error) === 'ENOENT') throw new GatewayError('NOT_FOUND', `models directory '${root}' does not exist`);
     throw new GatewayError('FAILED_PRECONDITION', `models directory '${root}' cannot be read: ${codeOf(error)}`);
@@ -78,16 +78,17 @@ class Tree {
   readonly #root: string;
   readonly #onPlace: (place: string) => void;
   readonly #ignored: string[] = [];
+  #reads = 0;
 
   constructor(root: string, onPlace: (place: string) => void) {
     this.#root = root;
     this.#onPlace = onPlace;
   }
 
-  async bareModel(bareName: string | undefined): Promise<DirectoryListing | undefined> {
-    const files = await this.#entries(this.#root);
+  bareModel(bareName: string | undefined): DirectoryListing | undefined {
+    const files = this.#entries(this.#root);
     if (!files.some((entry) => entry.name === modelFileName && !entry.isDirectory())) return undefined;
-    const file = await this.#modelFile(this.#root, files);
+    const file = this.#modelFile(this.#root, files);
     if (file === undefined) return undefined;
     const name = bareName ?? basename(this.#root);
     if (!isModelName(name)) {
@@ -97,12 +98,12 @@ class Tree {
       );
     }
     const version = { version: '1', directory: this.#root, file };
-    const configFile = await this.#configFile(this.#root, files);
+    const configFile = this.#configFile(this.#root, files);
     return { models: [{ name, directory: this.#root, configFile, versions: [version] }], ignored: this.#ignored };
   }
 
   async models(): Promise<DirectoryListing> {
-    const entries = (await this.#entries(this.#root)).filter((entry) => !entry.name.startsWith('.'));
+    const entries = this.#entries(this.#root).filter((entry) => !entry.name.startsWith('.'));
     if (entries.length > modelsMax) {
       throw new GatewayError(
         'FAILED_PRECONDITION',
@@ -110,29 +111,26 @@ class Tree {
       );
     }
     const models: ListedModel[] = [];
-    let next = 0;
-    const walk = async (): Promise<void> => {
-      while (next < entries.length) {
-        const model = await this.#model(entries[next++]!);
-        if (model !== undefined) models.push(model);
-      }
-    };
-    await Promise.all(Array.from({ length: modelsAtOnce }, walk));
+    for (const entry of entries) {
+      const model = await this.#model(entry);
+      if (model !== undefined) models.push(model);
+    }
     models.sort((a, b) => (a.name < b.name ? -1 : 1));
     return { models, ignored: this.#ignored.sort() };
   }
 
   async #model(entry: Dirent): Promise<ListedModel | undefined> {
-    const directory = await this.#directory(this.#root, entry);
+    const directory = this.#directory(this.#root, entry);
     if (directory === undefined) return undefined;
     const { name } = entry;
     if (!isModelName(name))
       return this.#ignore(join(this.#root, name), 'not a model name (1 to 128 letters, digits, . _ -)');
-    const entries = await this.#entries(directory);
+    const entries = this.#entries(directory);
     const versions: ListedVersion[] = [];
     for (const child of entries) {
-      const version = await this.#version(directory, child);
+      const version = this.#version(directory, child);
       if (version !== undefined) versions.push(version);
+      if (this.#reads % placesAtOnce === 0) await new Promise(setImmediate);
       if (versions.length === versionsMax) {
         this.#ignore(directory, `more than ${versionsMax} versions, the rest is not listed`);
         break;
@@ -140,72 +138,73 @@ class Tree {
     }
     if (versions.length === 0) return this.#ignore(directory, `no version directory with a ${modelFileName}`);
     versions.sort((a, b) => Number(a.version) - Number(b.version));
-    return { name, directory, configFile: await this.#configFile(directory, entries), versions };
+    return { name, directory, configFile: this.#configFile(directory, entries), versions };
   }
 
-  async #version(model: string, entry: Dirent): Promise<ListedVersion | undefined> {
+  #version(model: string, entry: Dirent): ListedVersion | undefined {
     if (entry.isFile()) return undefined;
-    const directory = await this.#directory(model, entry);
+    const directory = this.#directory(model, entry);
     if (directory === undefined) return undefined;
     if (!isVersionText(entry.name)) {
       return this.#ignore(join(model, entry.name), 'not a version number (digits, not starting with 0)');
     }
-    const file = await this.#modelFile(directory, await this.#entries(directory));
+    const file = this.#modelFile(directory, this.#entries(directory));
     if (file === undefined) return this.#ignore(join(model, entry.name), `no ${modelFileName}`);
     return { version: entry.name, directory, file };
   }
 
   /** The real directory that `entry` is or points to. */
-  async #directory(parent: string, entry: Dirent): Promise<string | undefined> {
+  #directory(parent: string, entry: Dirent): string | undefined {
     const path = join(parent, entry.name);
     if (entry.isDirectory()) return path;
     if (!entry.isSymbolicLink()) return undefined;
-    const target = await this.#target(path);
+    const target = this.#target(path);
     return target?.stats.isDirectory() ? target.path : undefined;
   }
 
-  async #modelFile(directory: string, entries: readonly Dirent[]): Promise<string | undefined> {
+  #modelFile(directory: string, entries: readonly Dirent[]): string | undefined {
     const named = entries.filter((entry) => entry.name.endsWith('.onnx') && !entry.isDirectory());
     const entry =
       named.find((candidate) => candidate.name === modelFileName) ?? (named.length === 1 ? named[0] : undefined);
     if (entry === undefined) return undefined;
-    return (await this.#isFile(directory, entry)) ? entry.name : undefined;
+    return this.#isFile(directory, entry) ? entry.name : undefined;
   }
 
-  async #configFile(directory: string, entries: readonly Dirent[]): Promise<string | undefined> {
+  #configFile(directory: string, entries: readonly Dirent[]): string | undefined {
     let found: string | undefined;
     for (const name of configNames) {
       const entry = entries.find((candidate) => candidate.name === name);
-      if (entry === undefined || !(await this.#isFile(directory, entry))) continue;
+      if (entry === undefined || !this.#isFile(directory, entry)) continue;
       if (found === undefined) found = join(directory, name);
       else this.#ignore(join(directory, name), `${basename(found)} counts instead`);
     }
     return found;
   }
 
-  async #isFile(directory: string, entry: Dirent): Promise<boolean> {
+  #isFile(directory: string, entry: Dirent): boolean {
     if (!entry.isSymbolicLink()) return entry.isFile();
-    const target = await this.#target(join(directory, entry.name));
+    const target = this.#target(join(directory, entry.name));
     return target?.stats.isFile() === true;
   }
 
   /** Where a link ends, if that is inside the root. */
-  async #target(link: string): Promise<{ path: string; stats: Stats } | undefined> {
+  #target(link: string): { path: string; stats: Stats } | undefined {
     this.#onPlace(link);
     try {
-      const path = await realpath(link);
+      const path = realpathSync(link);
       if (path.startsWith(this.#root.endsWith(sep) ? this.#root : this.#root + sep))
-        return { path, stats: await stat(path) };
+        return { path, stats: statSync(path) };
       return this.#ignore(link, 'a link that leads out of the models directory');
     } catch (error) {
       return this.#ignore(link, `a link that leads nowhere (${codeOf(error)})`);
     }
   }
 
-  async #entries(directory: string): Promise<Dirent[]> {
+  #entries(directory: string): Dirent[] {
     this.#onPlace(directory);
+    this.#reads++;
     try {
-      return await readdir(directory, { withFileTypes: true });
+      return readdirSync(directory, { withFileTypes: true });
     } catch (error) {
       this.#ignore(directory, `cannot be read (${codeOf(error)})`);
       return [];

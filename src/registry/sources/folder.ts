@@ -8,8 +8,8 @@
  * Must not know the store, ONNX or what is served.
  */
 import { createHash } from 'node:crypto';
-import type { Stats } from 'node:fs';
-import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
 import { GatewayError } from '../../core/errors.js';
 import { filesMax, isFilePath, isSignaturePath } from '../file-path.js';
@@ -48,7 +48,7 @@ const nestingMax = 32;
 const besideBytesMax = 1024 * 1024;
 const besideFilesMax = 16;
 const readBytes = 1024 * 1024;
-/** Versions looked at together. */
+/** Versions looked at in one turn of the loop. */
 const versionsAtOnce = 16;
 
 export class FolderSource implements Source {
@@ -76,14 +76,10 @@ export class FolderSource implements Source {
     this.#models = new Map(models.map((model) => [model.name, model]));
     const pairs = models.flatMap((model) => model.versions.map((version) => ({ model, version })));
     const seen = new Map<ListedVersion, SourceVersion>();
-    let next = 0;
-    const look = async (): Promise<void> => {
-      while (next < pairs.length) {
-        const { model, version } = pairs[next++]!;
-        seen.set(version, await this.#seen(model, version, places));
-      }
-    };
-    await Promise.all(Array.from({ length: versionsAtOnce }, look));
+    for (const { model, version } of pairs) {
+      seen.set(version, await this.#seen(model, version, places));
+      if (seen.size % versionsAtOnce === 0) await new Promise(setImmediate);
+    }
     const listing = { models: await Promise.all(models.map((model) => this.#listed(model, seen))), ignored };
     if (![...seen.values()].some(({ waiting }) => waiting !== undefined)) await this.#marks.remember(places, startedAt);
     const text = JSON.stringify(listing);
@@ -103,8 +99,8 @@ export class FolderSource implements Source {
   async #seen(model: ListedModel, version: ListedVersion, places: Set<string>): Promise<SourceVersion> {
     const none: SourceVersion = { version: version.version, revision: '', bytes: undefined, facts: noFacts };
     try {
-      const files = await this.#files(model, version, places);
-      const beside = await this.#beside(model);
+      const files = this.#files(model, version, places);
+      const beside = this.#beside(model);
       for (const { place } of beside) places.add(place);
       const hash = createHash('sha256');
       for (const { path, stats } of [...files, ...beside])
@@ -146,24 +142,24 @@ export class FolderSource implements Source {
    * @param places takes the paths that were looked at
    * @throws FAILED_PRECONDITION, UNAVAILABLE
    */
-  async #files(model: ListedModel, version: ListedVersion, places: Set<string>): Promise<SeenFile[]> {
+  #files(model: ListedModel, version: ListedVersion, places: Set<string>): SeenFile[] {
     const besides = model.directory === version.directory ? [basename(model.configFile ?? '')] : [];
-    const root = await realpath(this.#options.path);
+    const root = realpathSync(this.#options.path);
     const files: SeenFile[] = [];
-    const walk = async (prefix: string, depth: number): Promise<void> => {
-      for (const entry of await readdir(join(version.directory, prefix), { withFileTypes: true })) {
+    const walk = (prefix: string, depth: number): void => {
+      for (const entry of readdirSync(join(version.directory, prefix), { withFileTypes: true })) {
         const path = `${prefix}${entry.name}`;
         if (besides.includes(path)) continue;
         const place = join(version.directory, path);
         places.add(place);
-        const target = entry.isSymbolicLink() ? await realpath(place) : place;
+        const target = entry.isSymbolicLink() ? realpathSync(place) : place;
         if (entry.isSymbolicLink() && !target.startsWith(root + sep))
           throw new GatewayError('FAILED_PRECONDITION', `'${path}' is a link that leads out of the models directory`);
-        const stats = await stat(target);
+        const stats = statSync(target);
         if (stats.isDirectory()) {
           if (depth === nestingMax)
             throw new GatewayError('FAILED_PRECONDITION', `directories are nested more than ${nestingMax} deep`);
-          await walk(`${path}/`, depth + 1);
+          walk(`${path}/`, depth + 1);
         } else if (!stats.isFile())
           throw new GatewayError('FAILED_PRECONDITION', `'${path}' is a device, expected a plain file`);
         else if (!isFilePath(path))
@@ -173,18 +169,18 @@ export class FolderSource implements Source {
           throw new GatewayError('FAILED_PRECONDITION', `there are more than ${filesMax} files`);
       }
     };
-    await walk('', 1);
+    walk('', 1);
     return files.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
   /** The configuration and what it may name: small files beside the versions. */
-  async #beside(model: ListedModel): Promise<SeenFile[]> {
+  #beside(model: ListedModel): SeenFile[] {
     if (model.configFile === undefined) return [];
     const found: SeenFile[] = [];
-    for (const entry of await readdir(model.directory, { withFileTypes: true })) {
+    for (const entry of readdirSync(model.directory, { withFileTypes: true })) {
       const place = join(model.directory, entry.name);
       if (!entry.isFile() && place !== model.configFile) continue;
-      const stats = await stat(place);
+      const stats = statSync(place);
       const isBare = model.versions[0]?.directory === model.directory;
       const isCounted =
         place === model.configFile || (!isBare && stats.size <= besideBytesMax && found.length < besideFilesMax);
@@ -200,7 +196,7 @@ export class FolderSource implements Source {
     if (model === undefined || version === undefined)
       throw new GatewayError('NOT_FOUND', `'${modelName}' version ${versionText} is no longer in its folder`);
     const places = new Set<string>();
-    const all = (await this.#files(model, version, places)).map(fileOf);
+    const all = this.#files(model, version, places).map(fileOf);
     return {
       model: modelName,
       version: versionText,
@@ -219,8 +215,7 @@ export class FolderSource implements Source {
     if (size > besideBytesMax)
       throw new GatewayError('FAILED_PRECONDITION', `${name} has ${size} bytes, expected at most ${besideBytesMax}`);
     const labels: Record<string, string> = {};
-    for (const { path, place } of await this.#beside(model))
-      if (path !== name) labels[path] = await readFile(place, 'utf8');
+    for (const { path, place } of this.#beside(model)) if (path !== name) labels[path] = await readFile(place, 'utf8');
     return { name, text: await readFile(model.configFile, 'utf8'), labels };
   }
 
@@ -239,8 +234,10 @@ export class FolderSource implements Source {
     async function* chunks(): AsyncIterable<Uint8Array> {
       try {
         let at = offset;
-        while (!signal.aborted) {
-          const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(readBytes), 0, readBytes, at);
+        while (!signal.aborted && at < before.size) {
+          // No larger than what is left: memory outside the heap counts towards the next collection of all of it.
+          const room = Buffer.allocUnsafe(Math.min(readBytes, before.size - at));
+          const { bytesRead, buffer } = await handle.read(room, 0, room.length, at);
           if (bytesRead === 0) break;
           at += bytesRead;
           yield buffer.subarray(0, bytesRead);

@@ -3,46 +3,68 @@
  *
  * A rename is durable when its directory is synced, and a file when both are; whoever calls decides the order.
  *
+ * Calls that only touch names are made at once: they take microseconds on the disk of this machine, and each hop to a thread
+ * of libuv's pool and back wakes two threads, which delayed requests beside a swap (bench/NOTES.md). What waits for the disk,
+ * and trees that are removed, stay on the pool.
+ *
  * Must not know versions.
  */
-import { constants } from 'node:fs';
-import { chmod, type FileHandle, lstat, open, readdir, rename, rm, statfs } from 'node:fs/promises';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  type Stats,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { GatewayError } from '../../core/errors.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 
+const synced = promisify(fsync);
+
 /** Syncs under way together: the file system writes them out as one. */
 const syncsAtOnce = 16;
 
+const newFile = O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR;
+
 /** A new file that only its owner may read; never one that is there already, nor what a link points to. */
 export function createFile(path: string): Promise<FileHandle> {
-  return open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
+  return open(path, newFile, 0o600);
 }
 
 /** A file that is there, to go on with; undefined when it is not a plain file of one name. */
 export async function reopenFile(path: string): Promise<FileHandle | undefined> {
-  const found = await lstat(path).catch(absent);
+  const found = lstatOf(path);
   if (found === undefined || !found.isFile() || found.nlink !== 1) return undefined;
   return open(path, O_NOFOLLOW | O_RDWR);
 }
 
 /** A new file with its content on the disk. */
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
-  const file = await createFile(path);
+  const descriptor = openSync(path, newFile, 0o600);
   try {
-    await file.writeFile(content);
-    await file.sync();
+    writeFileSync(descriptor, content);
+    await synced(descriptor);
   } finally {
-    await file.close();
+    closeSync(descriptor);
   }
 }
 
 /** Replaces a file as a whole: whoever reads sees the old one or the new one, also after a loss of power. */
 export async function replaceDurably(path: string, content: string): Promise<void> {
   const next = `${path}.new`;
-  await rm(next, { force: true });
+  rmSync(next, { force: true });
   await writeDurably(next, content);
+  // It frees what the old one held, which some disks wait for.
   await rename(next, path);
   await sync([dirname(path)]);
 }
@@ -52,11 +74,11 @@ export async function sync(paths: readonly string[]): Promise<void> {
   let next = 0;
   const work = async (): Promise<void> => {
     while (next < paths.length) {
-      const file = await open(paths[next++]!, O_RDONLY | O_NOFOLLOW);
+      const descriptor = openSync(paths[next++]!, O_RDONLY | O_NOFOLLOW);
       try {
-        await file.sync();
+        await synced(descriptor);
       } finally {
-        await file.close();
+        closeSync(descriptor);
       }
     }
   };
@@ -65,21 +87,25 @@ export async function sync(paths: readonly string[]): Promise<void> {
 
 /** Removes a directory and all in it, also where it had been made read-only. Links are removed, not followed. */
 export async function removeTree(path: string): Promise<void> {
-  const found = await lstat(path).catch(absent);
-  if (found?.isDirectory()) await makeWritable(path);
+  if (lstatOf(path)?.isDirectory()) makeWritable(path);
   await rm(path, { recursive: true, force: true });
 }
 
-async function makeWritable(directory: string): Promise<void> {
-  await chmod(directory, 0o700);
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) await makeWritable(join(directory, entry.name));
+function makeWritable(directory: string): void {
+  chmodSync(directory, 0o700);
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) makeWritable(join(directory, entry.name));
   }
 }
 
+/** Undefined where there is nothing. */
+export function lstatOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
 /** What may still be written to the disk of `path`, and its size. */
-export async function spaceOf(path: string): Promise<{ freeBytes: number; diskBytes: number }> {
-  const { bavail, blocks, bsize } = await statfs(path);
+export function spaceOf(path: string): { readonly freeBytes: number; readonly diskBytes: number } {
+  const { bavail, blocks, bsize } = statfsSync(path);
   return { freeBytes: bavail * bsize, diskBytes: blocks * bsize };
 }
 
@@ -103,7 +129,7 @@ export function diskFault(thrown: unknown, subject: string): GatewayError {
 }
 
 /** Does what only the disk can make fail. */
-export async function onDisk<Result>(subject: string, work: () => Promise<Result>): Promise<Result> {
+export async function onDisk<Result>(subject: string, work: () => Result | Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {

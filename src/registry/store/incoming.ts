@@ -7,9 +7,10 @@
  * Must not know sources or records.
  */
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { chmodSync, mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { absent, removeTree } from './disk.js';
+import { absent, lstatOf, removeTree } from './disk.js';
 
 const treeName = 'version';
 
@@ -25,10 +26,10 @@ export class Incoming {
   }
 
   /** With what an earlier try left there. */
-  static async open(directory: string): Promise<Incoming> {
-    if (!(await isMade(directory)) && !(await lstat(directory)).isDirectory()) {
-      await rm(directory);
-      await mkdir(directory, { mode: 0o700 });
+  static open(directory: string): Incoming {
+    if (!isMade(directory) && lstatOf(directory)?.isDirectory() !== true) {
+      rmSync(directory, { force: true });
+      mkdirSync(directory, { mode: 0o700 });
     }
     return new Incoming(directory);
   }
@@ -39,27 +40,27 @@ export class Incoming {
 
   /** An empty tree: one left by a process that died may be of any state. */
   async begin(): Promise<void> {
-    if (await isMade(this.tree)) return;
+    if (isMade(this.tree)) return;
     await removeTree(this.tree);
-    await mkdir(this.tree, { mode: 0o700 });
+    mkdirSync(this.tree, { mode: 0o700 });
   }
 
   /** Moves a part to its place in the version. */
-  async place(path: string): Promise<void> {
+  place(path: string): void {
     const target = join(this.tree, path);
     const directory = dirname(target);
     if (directory !== this.tree && !this.#made.has(directory)) {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
       this.#made.add(directory);
     }
-    await rename(this.part(path), target);
+    renameSync(this.part(path), target);
   }
 
   /**
    * Takes away the right to write: files and the directories between, not the top, whose move would need that right.
    * @returns all of them, and the top
    */
-  async seal(paths: readonly string[]): Promise<string[]> {
+  seal(paths: readonly string[]): string[] {
     const directories = new Set<string>();
     for (const path of paths) {
       for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) {
@@ -67,14 +68,18 @@ export class Incoming {
       }
     }
     const files = paths.map((path) => join(this.tree, path));
-    for (const file of files) await chmod(file, 0o444);
-    for (const directory of directories) await chmod(directory, 0o555);
+    for (const file of files) chmodSync(file, 0o444);
+    for (const directory of directories) chmodSync(directory, 0o555);
     return [...files, ...directories, this.tree];
   }
 
   async remove(): Promise<void> {
     // After a pull that went well there is nothing in it, and looking would cost more than all else here.
-    await rmdir(this.#directory).catch(() => removeTree(this.#directory));
+    try {
+      rmdirSync(this.#directory);
+    } catch {
+      await removeTree(this.#directory);
+    }
   }
 }
 
@@ -84,9 +89,9 @@ export async function hasParts(directory: string): Promise<boolean> {
   return names.some((name) => name !== treeName && !name.includes('.'));
 }
 
-async function isMade(directory: string): Promise<boolean> {
+function isMade(directory: string): boolean {
   try {
-    await mkdir(directory, { mode: 0o700 });
+    mkdirSync(directory, { mode: 0o700 });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;

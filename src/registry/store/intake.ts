@@ -138,8 +138,8 @@ export class Intake {
     this.#comingBytes += bytes;
     this.#busy.add(directory);
     try {
-      await this.#checkRoom(bytes, subject);
-      const incoming = await Incoming.open(directory);
+      this.#checkRoom(bytes, subject);
+      const incoming = Incoming.open(directory);
       return await this.#bring(turn, incoming).catch(async (error) => {
         if (!isPassing(error)) await incoming.remove();
         throw error;
@@ -182,10 +182,10 @@ export class Intake {
   }
 
   /** @param bytes of this pull, announced already. @throws RESOURCE_EXHAUSTED with both numbers */
-  async #checkRoom(bytes: number, subject: string): Promise<void> {
+  #checkRoom(bytes: number, subject: string): void {
     const othersBytes = this.#comingBytes - bytes;
     this.#checkShare(bytes, this.#shelf.bytes + othersBytes, subject);
-    const { freeBytes, diskBytes } = await spaceOf(this.#paths.root);
+    const { freeBytes, diskBytes } = spaceOf(this.#paths.root);
     const spareBytes = Math.max(this.#options.spareBytesMin, Math.ceil(diskBytes * spareShare));
     if (bytes + othersBytes + spareBytes > freeBytes) {
       throw noRoom(subject, bytes, `the disk has ${freeBytes} free, of which ${spareBytes} stay free`);
@@ -223,7 +223,7 @@ export class Intake {
       return stored;
     }
     this.#checkShare(bytesIn(pulled.files), this.#shelf.bytes, subject);
-    const sealed = await incoming.seal(pulled.files.map(({ path }) => path));
+    const sealed = incoming.seal(pulled.files.map(({ path }) => path));
     await this.#shelf.finish(incoming.tree, record, sealed, hooks);
     const stored = await this.#shelf.add(incoming.tree, record, hooks);
     await incoming.remove();

@@ -143,7 +143,12 @@ function isKnown(pid: number): boolean {
   }
 }
 
+let boot: Promise<string> | undefined;
+
 /** Of this run of the machine; empty where there is no /proc. */
-export async function bootId(): Promise<string> {
-  return ((await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(absent)) ?? '').trim();
+export function bootId(): Promise<string> {
+  boot ??= readFile('/proc/sys/kernel/random/boot_id', 'utf8')
+    .catch(absent)
+    .then((text = '') => text.trim());
+  return boot;
 }

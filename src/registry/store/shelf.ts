@@ -5,7 +5,8 @@
  * Must not know sources or pulls.
  */
 import { randomUUID } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, rename, rmdir, writeFile } from 'node:fs/promises';
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { lstat, readdir, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { recordFileName } from './digest.js';
 import { absent, removeTree, sync, writeDurably } from './disk.js';
@@ -106,7 +107,7 @@ export class Shelf {
     const record = await readRecord(directory);
     if (typeof record !== 'string' && this.#paths.version(record, record.artifactSha256) === directory) {
       // A process that died between the rename and this left it open.
-      if (((await lstat(directory)).mode & 0o222) !== 0) await chmod(directory, 0o555);
+      if (((await lstat(directory)).mode & 0o222) !== 0) chmodSync(directory, 0o555);
       this.#put(directory, record);
       return;
     }
@@ -142,12 +143,12 @@ export class Shelf {
   /** Writes the record into a tree that is complete, and brings all of it to the disk. @param sealed everything in it */
   async finish(tree: string, record: StoreRecord, sealed: readonly string[], { onStep }: PullHooks): Promise<void> {
     const path = join(tree, recordFileName);
-    await writeFile(path, recordText(record), { flag: 'wx', mode: 0o400 });
-    await chmod(path, 0o444);
+    writeFileSync(path, recordText(record), { flag: 'wx', mode: 0o400 });
+    chmodSync(path, 0o444);
     await onStep?.('recorded');
     // The directories of the place are made now, so that one round of syncs is for them as well.
     const place = dirname(this.#paths.version(record, record.artifactSha256));
-    const made = await mkdir(place, { recursive: true, mode: 0o700 });
+    const made = mkdirSync(place, { recursive: true, mode: 0o700 });
     await sync([path, ...sealed, ...parentsOf(made, place)]);
     await onStep?.('synced');
   }
@@ -155,10 +156,10 @@ export class Shelf {
   /** Moves a finished tree to its place. */
   async add(tree: string, record: StoreRecord, { onStep }: PullHooks): Promise<StoredVersion> {
     const directory = this.#paths.version(record, record.artifactSha256);
-    await rename(tree, directory);
+    renameSync(tree, directory);
     await onStep?.('renamed');
     // Not before: to move a directory to another parent needs the right to write it.
-    await chmod(directory, 0o555);
+    chmodSync(directory, 0o555);
     await sync([dirname(directory)]);
     return this.#put(directory, record);
   }
@@ -167,10 +168,10 @@ export class Shelf {
   async replaceRecord({ directory }: StoredVersion, record: StoreRecord): Promise<StoredVersion> {
     const next = join(this.#paths.incoming, `${randomUUID()}.record`);
     await writeDurably(next, recordText(record));
-    await chmod(next, 0o444);
-    await chmod(directory, 0o700);
-    await rename(next, join(directory, recordFileName));
-    await chmod(directory, 0o555);
+    chmodSync(next, 0o444);
+    chmodSync(directory, 0o700);
+    renameSync(next, join(directory, recordFileName));
+    chmodSync(directory, 0o555);
     await sync([directory]);
     return this.#put(directory, record);
   }
@@ -183,8 +184,8 @@ export class Shelf {
 
   async #discard(directory: string): Promise<void> {
     const trash = join(this.#paths.trash, randomUUID());
-    await chmod(directory, 0o700);
-    await rename(directory, trash);
+    chmodSync(directory, 0o700);
+    renameSync(directory, trash);
     await removeTree(trash);
   }
 }

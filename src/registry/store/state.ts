@@ -6,11 +6,12 @@
  *
  * Must not know what the documents mean.
  */
-import { lstat, readFile, rename } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { GatewayError } from '../../core/errors.js';
-import { absent, diskFault, replaceDurably } from './disk.js';
+import { absent, diskFault, lstatOf, replaceDurably } from './disk.js';
 
 const bytesMax = 64 * 1024 * 1024;
 /** Unreadable documents kept of one name; the last place is used again. */
@@ -43,8 +44,8 @@ export class StateFolder {
       }
     })();
     if (typeof reason !== 'string') return reason.data;
-    const aside = await this.#aside(path);
-    await rename(path, aside);
+    const aside = this.#aside(path);
+    renameSync(path, aside);
     this.#report(
       `state document ${name}.json cannot be read and starts empty, kept as ${name}${aside.slice(path.length - 5)}: ${reason}`,
     );
@@ -76,10 +77,10 @@ export class StateFolder {
     return join(this.#directory, `${name}.json`);
   }
 
-  async #aside(path: string): Promise<string> {
+  #aside(path: string): string {
     for (let n = 0; ; n++) {
       const aside = n === 0 ? `${path}.bad` : `${path}.bad${n}`;
-      if (n + 1 === asideMax || (await lstat(aside).catch(absent)) === undefined) return aside;
+      if (n + 1 === asideMax || lstatOf(aside) === undefined) return aside;
     }
   }
 }
