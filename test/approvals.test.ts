@@ -8,10 +8,12 @@ import {
   approvalsSchema,
   awaited,
   breakTheGlass,
-  brokenGlass,
   type Change,
   give,
+  isAsked,
+  isPassedOver,
   judge,
+  lacking,
   noApprovals,
   use,
   voidChanged,
@@ -23,6 +25,8 @@ const policy: ApprovalPolicy = {
   roles: ['reviewer', 'owner'],
   distinctFromRequester: true,
   expiresS: 604_800,
+  isForCanary: false,
+  isProfileRequired: false,
 };
 const change: Change = {
   model: 'fraud',
@@ -165,10 +169,33 @@ test('only an owner with a reason passes over approvals, and it is told ever aft
   const { next, entry } = breakTheGlass(approved(['ann']), change, done);
   assert.deepEqual(entry, { ...change, by: 'olga', reason: 'outage 4711', at: '2026-06-14T10:30:00.000Z' });
   assert.equal(next.approvals.length, 1);
-  const { config_hash: _, ...version } = change;
-  assert.deepEqual(brokenGlass(next, version), [entry]);
-  assert.deepEqual(brokenGlass(next, { ...version, artifact_sha256: 'b'.repeat(64) }), []);
-  assert.deepEqual(brokenGlass(next, { ...version, version: '8' }), []);
+  assert.equal(isPassedOver(next, change), true);
+  for (const other of [{ artifact_sha256: 'b'.repeat(64) }, { version: '8' }, { action: 'canary' as const }])
+    assert.equal(isPassedOver(next, { ...change, ...other }), false);
+});
+
+test('a share of a route is asked for only where the policy says so, for a profile as well as for people', () => {
+  const share: Change = { ...change, action: 'canary' };
+  const lacks = (rules: Partial<ApprovalPolicy>, state = noApprovals, hasProfile = false) =>
+    lacking(state, share, { ...asked, policy: { ...policy, ...rules }, hasProfile });
+  assert.deepEqual([isAsked(policy, 'canary'), lacks({})], [false, []]);
+  const people = { isForCanary: true };
+  assert.deepEqual(lacks(people, approved(['ann'], noApprovals, share)), [
+    'canary of fraud@7 needs 2 approvals by reviewer or owner other than rita, got 1: sluice models approve fraud@7 --canary',
+  ]);
+  assert.equal(lacks(people, approved(['ann', 'bob'])).length, 1, 'those for answering by default are others');
+  assert.deepEqual(lacks(people, approved(['ann', 'bob'], noApprovals, share)), []);
+
+  const profile = { required: 0, isProfileRequired: true };
+  assert.equal(isAsked({ ...policy, ...profile }, 'canary'), true);
+  assert.equal(isAsked({ ...policy, ...profile }, 'champion'), false);
+  const [line, ...more] = lacks(profile);
+  assert.match(line!, /^canary of fraud@7 needs a reference profile .*sluice profile build.* --canary --break-glass/);
+  assert.deepEqual(more, []);
+  assert.deepEqual(lacks(profile, noApprovals, true), []);
+  assert.equal(lacks({ ...people, ...profile, required: 1 }).length, 2, 'all that is missing is told at once');
+  const done = { by: 'olga', role: 'owner', reason: 'outage 4711', now };
+  assert.deepEqual(lacks({ ...people, ...profile, required: 1 }, breakTheGlass(noApprovals, share, done).next), []);
 });
 
 test('the state is what its schema says, and the schema refuses what the rules could not read', () => {

@@ -10,6 +10,7 @@ import { CanaryBook } from '../src/control/canary-book.js';
 import { type ExperimentAnswer, Experiments } from '../src/control/experiments.js';
 import { mismatchEvent } from '../src/control/mismatch-event.js';
 import { RouteChanges } from '../src/control/route-changes.js';
+import { RouteStages } from '../src/control/route-stages.js';
 import { Routes } from '../src/control/routes.js';
 import { armLatencyBoundsMs, latencyBucketOf } from '../src/core/arm-counts.js';
 import { GatewayError } from '../src/core/errors.js';
@@ -67,6 +68,9 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
     promoteFails: '',
     auditFails: false,
     rollbacks: 0,
+    /** Why a version must not get a share, by version; and those that got one. */
+    withheld: {} as Record<string, string>,
+    used: [] as string[],
     /** By version. */
     estimates: {} as Record<string, Moments>,
   };
@@ -91,7 +95,13 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
     const routes = () => changes.inForce();
     const append: AuditLog['append'] = (...entry) =>
       world.auditFails ? Promise.reject(new GatewayError('UNAVAILABLE', 'the disk is full')) : audit.append(...entry);
-    const book = await CanaryBook.open({ state, audit: { append } as AuditLog, now, routes });
+    const written = { append } as AuditLog;
+    const book = await CanaryBook.open({ state, audit: written, now, routes });
+    const shares = {
+      withheld: ({ version }: { readonly version: string }) => world.withheld[version] ?? '',
+      used: async ({ version }: { readonly version: string }) => void world.used.push(version),
+    };
+    const stages = await RouteStages.open(state, { audit: written, log, book, changes, shares });
     const promote = async ({ version }: { readonly version: string }) => {
       if (world.promoteFails !== '') throw new GatewayError('FAILED_PRECONDITION', world.promoteFails);
       world.promoted.push(version);
@@ -99,6 +109,8 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
     const estimateOf = ({ version }: { readonly version: string }) => world.estimates[version];
     const canaries = new Canaries({
       book,
+      changes,
+      shares,
       log,
       seen,
       now,
@@ -111,7 +123,7 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
     const mismatches: ExperimentAnswer[] = [];
     const experiments = new Experiments({ seen, routes, estimateOf, onMismatch: (answer) => mismatches.push(answer) });
     const slowMs = (model: string, name: string) => book.runOf(model)?.state.slowMs ?? experiments.slowMs(name);
-    parts.routes = await Routes.open(state, { changes, canaries, book, seen, slowMs });
+    parts.routes = await Routes.open(state, { changes, canaries, book, stages, seen, slowMs });
     await publish();
     const experiment = () => parts.table!.routes.m!.experiment!;
     const weights = () => Object.fromEntries(experiment().variants.map(({ name, weight }) => [name, weight]));
@@ -136,7 +148,7 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
       world.nowMs += ms;
       if (canaries.isDue()) await canaries.look();
     };
-    return { book, canaries, changes, experiments, experiment, mismatches, weights, see, lookAfter, publish };
+    return { book, canaries, changes, stages, experiments, experiment, mismatches, weights, see, lookAfter, publish };
   };
   const entries = async (action: string) =>
     (await audit.tail(100)).map(({ entry }) => entry).filter((entry) => entry.action === action);
@@ -158,6 +170,99 @@ test('a canary begins when its version is ready, and gets nothing before', async
   world.nowMs += 5000;
   await publish();
   assert.equal(book.runOf('m')!.state.phase, 1);
+});
+
+test('a canary whose version must not get a share yet waits, says why, and begins when it may', async (context) => {
+  const { world, book, canaries, weights, publish, entries } = await roomIn(context, 'routes: {}');
+  world.routes = configured(routesText(quick));
+  world.withheld = { 2: 'it waits for ann' };
+  await publish();
+  assert.deepEqual([book.waitOf('m'), weights(), world.used], ['it waits for ann', { old: 100, new: 0 }, ['1']]);
+  await assert.rejects(canaries.start('m', 1, { actor: 'me', reason: '' }), {
+    code: 'FAILED_PRECONDITION',
+    message: "m@2 must not get a share of 'm': it waits for ann",
+  });
+  world.withheld = {};
+  await publish();
+  assert.deepEqual([book.waitOf('m'), weights(), world.used], ['', { old: 50, new: 50 }, ['1', '2']]);
+  assert.equal((await entries('canary.started'))[0]!.detail.reason, 'on the route of system:file');
+  // What is in stays in, and is told once.
+  world.withheld = { 2: 'it waits for ann' };
+  await publish();
+  assert.deepEqual([weights(), world.used], [{ old: 50, new: 50 }, ['1', '2']]);
+  await canaries.steer('m', { actor: 'me', reason: 'no' }, ({ state }) => rolledBack(state, 'no'));
+  await assert.rejects(canaries.start('m', 9, { actor: 'me', reason: '' }), /must not get a share/, 'asked anew');
+  assert.deepEqual(
+    (await entries('stage.changed')).map(({ subject }) => subject),
+    ['m@1'],
+  );
+});
+
+test('a version that must not get its share waits, the champion answers in its place, and what is in stays in', async (context) => {
+  const { world, changes, stages, experiment, publish, again, entries } = await roomIn(context, 'routes: {}');
+  world.routes = configured(routesText(''));
+  world.withheld = { 2: 'it waits for ann' };
+  await publish();
+  const versions = () => experiment().variants.map(({ version }) => version);
+  assert.deepEqual([versions(), stages.waitOf('m', { version: '2' })], [['1', ''], 'it waits for ann']);
+  assert.throws(
+    () => stages.check('m', world.routes.m!, 'me'),
+    /^GatewayError: m@2 must not get a share of 'm': it waits/,
+  );
+  const { phase } = experiment();
+  world.withheld = {};
+  await publish();
+  assert.deepEqual([versions(), experiment().phase, world.used], [['1', '2'], phase + 1, ['1', '2']]);
+
+  world.withheld = { 2: 'it waits for ann' };
+  const second = await again();
+  assert.deepEqual(
+    second.experiment().variants.map(({ version }) => version),
+    ['1', '2'],
+  );
+  await second.changes.put('m', changes.with('m', configured(routesText('', 'version: "2"', 0)).m).m!, {
+    actor: 'operator:ann',
+    reason: 'enough',
+  });
+  await second.publish();
+  assert.equal(second.stages.stageOf({ model: 'm', version: '2' }), undefined);
+  assert.deepEqual(
+    (await entries('stage.changed')).map(({ subject, actor, detail }) => [subject, actor, detail.stage, detail.reason]),
+    [
+      ['m@1', 'system:file', 'canary', "canary on the route of 'm'"],
+      ['m@2', 'system:file', 'canary', "canary on the route of 'm'"],
+      ['m@2', 'operator:ann', 'registered', "no canary on the route of 'm' any more: enough"],
+    ],
+  );
+});
+
+test('a shadow is a stage; what cannot be written down does not begin, and whatever ends has ended', async (context) => {
+  const { world, stages, publish, entries } = await roomIn(context, 'routes: {}');
+  const id = { model: 'm', version: '2' };
+  world.routes = configured('routes: { m: { shadows: [{ name: s, alias: next }] } }');
+  world.table = tableOf({ next: '2' });
+  world.auditFails = true;
+  await publish();
+  assert.deepEqual([stages.stageOf(id), stages.isUnwritten], [undefined, true]);
+  world.auditFails = false;
+  await publish();
+  assert.deepEqual([stages.stageOf(id), stages.isUnwritten], ['shadow', false]);
+  world.table = tableOf();
+  await publish();
+  assert.equal(stages.stageOf(id), 'shadow', 'an alias that leads nowhere at this moment says nothing');
+  world.routes = {};
+  world.auditFails = true;
+  await publish();
+  world.auditFails = false;
+  await publish();
+  assert.equal(stages.stageOf(id), undefined);
+  assert.deepEqual(
+    (await entries('stage.changed')).map(({ actor, detail }) => [actor, detail.stage, detail.reason]),
+    [
+      ['system:registry', 'shadow', "shadow on the route of 'm': 'next' leads to it"],
+      ['system:file', 'registered', "no shadow on the route of 'm' any more"],
+    ],
+  );
 });
 
 test('it is looked at once an interval, goes its steps, and is promoted', async (context) => {

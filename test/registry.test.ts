@@ -46,6 +46,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
     remembered: {},
     storedSha256: ({ version }) => `stored ${version}`,
     breaches: () => [],
+    isBreakingAllowed: () => false,
     withheld: () => '',
     observe: () => {},
     report: (what, error) => void reported.push(`${what}: ${(error as Error).message}`),
@@ -511,6 +512,27 @@ test('other inputs or outputs need an approval of their own', async () => {
     registry.decisions.promote({ model: 'a', version: '1' }, 'champion', how),
     /version 1 must not take the place of 2: waits for approval$/,
   );
+  assert.equal(last().routes.a!.champion, '2');
+});
+
+test('where other inputs and outputs are allowed to a model, they still need an approval of their own', async () => {
+  const objections: Record<string, string> = { breaking: 'waits for approval' };
+  const models = [offer('a', '1')];
+  const { registry, last } = registryOf(models, {
+    breaches: () => ['input gone'],
+    isBreakingAllowed: () => true,
+    withheld: (_id, _spec, _requester, action) => objections[action] ?? '',
+  });
+  await registry.start();
+  models[0] = offer('a', '1', '2');
+  await registry.offer();
+  assert.equal(registry.index(false)[1]!.reason, 'not the default, because it waits for approval');
+  await assert.rejects(
+    registry.decisions.promote({ model: 'a', version: '2' }, 'champion', { prepare: false, allowBreaking: false }),
+    /version 2 must not take the place of 1: waits for approval$/,
+  );
+  delete objections.breaking;
+  await registry.offer();
   assert.equal(last().routes.a!.champion, '2');
 });
 

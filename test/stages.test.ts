@@ -57,6 +57,38 @@ test('a canary is one from its start until it is rolled back or answers', async 
   ]);
 });
 
+test('whoever promoted a canary is who moved it', async () => {
+  const moves = await movesOf(
+    ['canary.started', { reason: 'try it' }, 'operator:ann'],
+    published('2', 'promote champion'),
+    ['canary.promoted', { reason: 'good enough' }, 'operator:bob'],
+  );
+  assert.deepEqual(moves, ['canary by operator:ann: try it', 'champion by operator:bob: good enough']);
+  const promoted = (route: string): Line => ['canary.promoted', { route, reason: 'good enough' }, 'operator:bob'];
+  const began: Line = ['canary.started', { reason: 'try it' }, 'operator:ann'];
+  assert.deepEqual(await movesOf(published('2', 'start'), began, promoted('m')), [
+    'champion by system:control: start',
+    'canary by operator:ann: try it',
+    'champion by operator:bob: good enough',
+  ]);
+  assert.equal((await movesOf(began, promoted('another'))).at(-1), 'canary by operator:ann: try it');
+});
+
+test('what routes make of it is told with who changed them', async () => {
+  const changed = (stage: string, reason: string): Line => [
+    'stage.changed',
+    { model: 'm', version: '2', stage, reason },
+    'operator:ann',
+  ];
+  assert.deepEqual(
+    await movesOf(changed('shadow', 'look'), changed('canary', 'try'), changed('registered', 'no'), [
+      'stage.changed',
+      { model: 'm', version: '3', stage: 'shadow', reason: '' },
+    ]),
+    ['shadow by operator:ann: look', 'canary by operator:ann: try', 'registered by operator:ann: no'],
+  );
+});
+
 test('a restart moves nothing, an unload and a quarantine do', async () => {
   const start = published('2', 'start');
   assert.deepEqual(await movesOf(start, ['stopped', {}], ['started', {}], start), [

@@ -40,8 +40,8 @@ export type Operation =
       readonly model: string;
       readonly version: string;
       readonly reason: string;
-      /** Also that its inputs or outputs differ. */
-      readonly breaking: boolean;
+      /** That it answers by default, that its inputs or outputs differ then, or that a route gives it a share. */
+      readonly action: 'champion' | 'breaking' | 'canary';
       /** Passes over the others who would have to agree. */
       readonly breakGlass: boolean;
     }
@@ -90,12 +90,15 @@ const promoteBody = z.strictObject({
   allow_breaking: z.boolean().default(false),
   reason: z.string().max(1000).optional(),
 });
-const approveBody = z.strictObject({
-  version,
-  reason,
-  breaking: z.boolean().default(false),
-  break_glass: z.boolean().default(false),
-});
+const approveBody = z
+  .strictObject({
+    version,
+    reason,
+    breaking: z.boolean().default(false),
+    canary: z.boolean().default(false),
+    break_glass: z.boolean().default(false),
+  })
+  .refine(({ breaking, canary }) => !(breaking && canary), 'expected breaking or canary, each is approved by itself');
 const pollBody = z.strictObject({ accept_older: z.boolean().default(false) });
 const gcBody = z.strictObject({ grace_ms: z.int().min(0).max(86_400_000).default(3_600_000) });
 const planBody = z.strictObject({ name: z.string().min(1).max(1000), text: z.string().max(1 << 20) });
@@ -239,11 +242,16 @@ export const operationRows: readonly OperationRow[] = [
   ),
   post(
     '/admin/models/{model}/approve',
-    { role: 'operator', summary: 'Agree that a version may answer by default', body: approveBody },
-    ({ model }, { break_glass: breakGlass, ...rest }) => ({
+    {
+      role: 'operator',
+      summary: 'Agree that a version may answer by default, or get a share of a route',
+      body: approveBody,
+    },
+    ({ model }, { break_glass: breakGlass, breaking, canary, ...rest }) => ({
       operation: 'approve',
       model: modelOf(model),
       breakGlass,
+      action: breaking ? 'breaking' : canary ? 'canary' : 'champion',
       ...rest,
     }),
   ),

@@ -167,16 +167,21 @@ export function addModelCommands(program: Command, env: NodeJS.ProcessEnv, write
       .description('Agree that a version may answer by default, where its model needs approvals.')
       .argument('<model@version>')
       .option('--reason <text>', 'Why, for the audit log.', '')
-      .option('--breaking', 'Also that its inputs or outputs differ.')
-      .option('--break-glass', 'Pass over the others who would have to agree; owners only, with a reason.'),
+      .option('--breaking', 'Not that, but that its inputs or outputs may differ then.')
+      .option('--canary', 'Not that, but that a route may give it a share.')
+      .option('--break-glass', 'Pass over whatever it would need; owners only, with a reason.'),
   ).action(
-    async (named: string, given: Where & { reason: string; breaking?: true; breakGlass?: true }): Promise<void> => {
+    async (
+      named: string,
+      given: Where & { reason: string; breaking?: true; canary?: true; breakGlass?: true },
+    ): Promise<void> => {
       const [, model, version] = /^([^@]+)@([^@]+)$/.exec(named) ?? [];
       if (model === undefined) throw new Exit(2, `approve: expected <model>@<version>, got '${named}'`);
       const body = {
         version,
         reason: given.reason,
         breaking: given.breaking === true,
+        canary: given.canary === true,
         break_glass: given.breakGlass === true,
       };
       write(await operateModel('approve', model, body, gatewayAt(given)));

@@ -27,7 +27,8 @@ Examples:
   $ sluice routes revert digits                      as it was before the last change
   $ sluice routes revert digits --to 0               as the configuration file says`,
   canary: `
-A canary is written under routes.MODEL.canary; it begins by itself when its version is ready.
+A canary is written under routes.MODEL.canary; it begins by itself when its version is ready, and
+approved where its model asks for that.
 
 Examples:
   $ sluice canary show digits

@@ -9,13 +9,19 @@ import { harmless, table } from './text.js';
 const head = ['ROUTE', 'VARIANT', 'VERSION', 'WEIGHT', 'SHARE', 'CANARY', 'FROM'];
 
 export function routesText({ routes }: { readonly routes: readonly RouteDocument[] }): string {
-  return routes.length === 0 ? 'no routes\n' : table([head, ...routes.flatMap(rowsOf)]);
+  if (routes.length === 0) return 'no routes\n';
+  return `${table([head, ...routes.flatMap(rowsOf)])}${routes.flatMap(waitsOf).join('')}`;
 }
 
 export function routeText(route: WholeRouteDocument): string {
   if (!('variants' in route)) return `${harmless(route.model)} has no route any more\n`;
   const shadows = route.shadows.length === 0 ? '' : `shadows: ${route.shadows.map(harmless).join(', ')}\n`;
-  return `${table([head, ...rowsOf(route)])}${shadows}`;
+  return `${table([head, ...rowsOf(route)])}${shadows}${waitsOf(route).join('')}`;
+}
+
+function waitsOf({ model, variants }: RouteDocument): string[] {
+  const waiting = variants.filter(({ waits }) => waits !== '');
+  return waiting.map(({ name, waits }) => harmless(`${model} ${name} has no share yet: ${waits}`).concat('\n'));
 }
 
 function rowsOf({ model, variants, canary, source, change, default: fallback }: RouteDocument): string[][] {

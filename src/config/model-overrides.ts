@@ -36,12 +36,16 @@ const modelOverride = z.strictObject({
         .default(['reviewer', 'owner']),
       distinct_from_requester: z.boolean().default(true),
       expires_s: z.int().min(60).max(31_536_000).default(604_800),
+      // Absent stays absent: approvals given under a policy without these are for the same configuration.
+      canary: z.enum(['off', 'require']).optional(),
+      profile: z.enum(['off', 'require']).optional(),
     })
     .optional()
     .meta({
       description:
-        'How many people must agree before another version answers by default; a token of an operator is a reviewer, of an admin an owner.',
-      expected: '{required: 2, roles: [reviewer, owner], distinct_from_requester: true, expires_s: 604800}',
+        'How many people must agree before another version answers by default, and with canary: require also before a route gives one a share; profile: require asks it for a reference profile then. A token of an operator is a reviewer, of an admin an owner.',
+      expected:
+        '{required: 2, roles: [reviewer, owner], distinct_from_requester: true, expires_s: 604800, canary: off, profile: off}',
     }),
   response_cache: only(toggle(false, 'Equal inputs have equal answers: with cache.enabled they are kept.')),
   allow_breaking: only(toggle(false, 'A newer version may take over although its inputs or outputs differ.')),

@@ -1,8 +1,8 @@
 /**
  * PART OF THE ROOT: approvals of versions: who agreed, written down before it counts, and whether that is enough for a version
- * to answer by default.
+ * to answer by default, or to get a share of a route.
  *
- *   approve() ─▶ audit log ─▶ kept ─ withheld() asks the rule ─▶ published ─ used() ─▶ audit log ─▶ gone
+ *   approve() ─▶ audit log ─▶ kept ─ withheld() asks the rule ─▶ let in ─ used() ─▶ audit log ─▶ gone
  *
  * An approval is for these bytes under this configuration. A version that answered before needs none to answer again, or there
  * would be no way back in a hurry.
@@ -20,17 +20,21 @@ import {
   approvalsSchema,
   awaited,
   breakTheGlass,
-  brokenGlass,
   type Change,
   give,
+  isAsked,
   isOf,
-  judge,
+  isPassedOver,
+  lacking,
   noApprovals,
+  requiredFor,
   use,
   voidChanged,
   voidExpired,
 } from '../registry/approvals.js';
+import type { Registry } from '../registry/registry.js';
 import { StateDocument, type StateFolder } from '../registry/store/state.js';
+import type { ShareRules } from './route-stages.js';
 import { configHashOf } from './written-down.js';
 
 export interface ApprovalTools {
@@ -46,7 +50,7 @@ export interface Person {
   readonly role: 'viewer' | 'operator' | 'admin';
 }
 
-type Action = Extract<Change['action'], 'champion' | 'breaking'>;
+type Action = Exclude<Change['action'], 'shadow'>;
 
 /** Tokens are for what may be done, approvals are by who answers for it. */
 const approvalRoleOf = { viewer: 'viewer', operator: 'reviewer', admin: 'owner' } as const;
@@ -67,23 +71,29 @@ export class ApprovalDesk {
     );
   }
 
-  /** Why a version must not answer by default yet; empty = it may. @param requester whoever asks for it */
+  /** Why a change must not be made to a version yet, in one line; empty = it may. @param requester whoever asks for it */
   withheld(id: VersionId, spec: VersionSpec | undefined, requester: string, action: Action = 'champion'): string {
     const policy = this.#policyOf(id.model);
-    if (policy === undefined) return '';
+    if (policy === undefined || !isAsked(policy, action)) return '';
     const change = this.#changeOf(id, spec, action);
-    if (change === undefined) return 'it waits for approval, and its content is not known before it is opened';
-    const isPassedOver = brokenGlass(this.#document.value, change).some((one) => isOf(one, change));
-    const { isApproved, reason } = judge(this.#document.value, change, {
-      policy,
-      requester,
-      now: this.#tools.epochNow(),
-    });
-    return isApproved || isPassedOver ? '' : `it waits for approval: ${reason}`;
+    if (change === undefined) {
+      const command = `sluice models pin ${id.model} ${id.version}`;
+      return `it waits for approval, and its content is not known before it is opened: ${command}`;
+    }
+    const now = this.#tools.epochNow();
+    const hasProfile = spec?.profile !== undefined;
+    const lines = lacking(this.#document.value, change, { policy, requester, now, hasProfile });
+    return lines.length === 0 ? '' : `it waits for approval: ${lines.join('; ')}`;
+  }
+
+  /** An owner has waived what entering a stage would need. */
+  isWaived(id: VersionId, spec: VersionSpec | undefined, action: Action): boolean {
+    const change = this.#changeOf(id, spec, action);
+    return change !== undefined && isPassedOver(this.#document.value, change);
   }
 
   /**
-   * Somebody agrees that a version may answer by default.
+   * Somebody agrees to a change.
    * @param given.isBreakGlass they pass over the others who would have to agree
    * @throws FAILED_PRECONDITION when there is nothing to approve; PERMISSION_DENIED when they may not; INVALID_ARGUMENT
    */
@@ -96,8 +106,12 @@ export class ApprovalDesk {
     const { audit, epochNow } = this.#tools;
     const { reason, action, isBreakGlass } = given;
     const policy = this.#policyOf(id.model);
-    if (policy === undefined)
-      throw new GatewayError('FAILED_PRECONDITION', `model '${id.model}' needs no approvals: model_overrides has none`);
+    const isNeeded = policy !== undefined && (isBreakGlass ? isAsked(policy, action) : requiredFor(policy, action) > 0);
+    if (!isNeeded)
+      throw new GatewayError(
+        'FAILED_PRECONDITION',
+        `${action} of model '${id.model}' needs no approvals: model_overrides.${id.model}.approvals asks for none`,
+      );
     const change = this.#changeOf(id, spec, action);
     if (change === undefined)
       throw new GatewayError('FAILED_PRECONDITION', `${nameOf(id)} was not opened yet, so there is nothing to approve`);
@@ -116,9 +130,9 @@ export class ApprovalDesk {
     await this.#document.change((all) => give(all, change, approval).next);
   }
 
-  /** A version is about to answer: the approvals that let it are used up. @throws when that cannot be written down */
-  async used(id: VersionId, spec: VersionSpec | undefined): Promise<void> {
-    const found = (['champion', 'breaking'] as const).flatMap((action) => {
+  /** These changes are about to be made: approvals that let them are used up. @throws when that cannot be written down */
+  async used(id: VersionId, spec: VersionSpec | undefined, actions: readonly Action[]): Promise<void> {
+    const found = actions.flatMap((action) => {
       const change = this.#changeOf(id, spec, action);
       return change === undefined ? [] : this.#document.value.approvals.filter((one) => isOf(one, change));
     });
@@ -152,9 +166,10 @@ export class ApprovalDesk {
 
   #policyOf(model: string): ApprovalPolicy | undefined {
     const policy = this.#tools.config().model_overrides[model]?.approvals;
-    if (policy === undefined || policy.required === 0) return undefined;
+    if (policy === undefined) return undefined;
     const { required, roles, distinct_from_requester: distinctFromRequester, expires_s: expiresS } = policy;
-    return { required, roles, distinctFromRequester, expiresS };
+    const [isForCanary, isProfileRequired] = [policy.canary === 'require', policy.profile === 'require'];
+    return { required, roles, distinctFromRequester, expiresS, isForCanary, isProfileRequired };
   }
 
   #changeOf({ model, version }: VersionId, spec: VersionSpec | undefined, action: Action): Change | undefined {
@@ -163,4 +178,16 @@ export class ApprovalDesk {
     const config_hash = configHashOf(model, this.#tools.config());
     return { model, version, artifact_sha256: sha256, config_hash, action };
   }
+}
+
+/** Who may get a share of a route: whatever answers by default, or did before, and whoever was agreed to. */
+export function sharesOf(desk: ApprovalDesk, registry: () => Pick<Registry, 'models' | 'specOf'>): ShareRules {
+  const hasAnswered = ({ model: name, version }: VersionId) =>
+    [...registry().models()].some(
+      (model) => model.name === name && (model.champion === version || model.previous === version),
+    );
+  return {
+    withheld: (id, requester) => (hasAnswered(id) ? '' : desk.withheld(id, registry().specOf(id), requester, 'canary')),
+    used: (id) => desk.used(id, registry().specOf(id), ['canary']),
+  };
 }

@@ -21,12 +21,15 @@ import type { ArmsSeen } from './arms-seen.js';
 import { byItself, type CanaryBook } from './canary-book.js';
 import { type Evidence, evidenceOf } from './canary-evidence.js';
 import { isResumed, type Move, moveNames, moveTo } from './canary-moves.js';
-import { type CanaryRun, isUnderWay, policyOf, wantedCanary } from './canary-run.js';
+import { type CanaryRun, isUnderWay, policyOf, type WantedCanary, wantedCanary } from './canary-run.js';
 import type { EstimateOf } from './estimated-arm.js';
-import type { Act } from './route-changes.js';
+import type { Act, RouteChanges } from './route-changes.js';
+import { type ShareRules, shareRefusal } from './route-stages.js';
 
 export interface CanariesOptions {
   readonly book: CanaryBook;
+  readonly changes: Pick<RouteChanges, 'actOf'>;
+  readonly shares: ShareRules;
   readonly log: Log;
   readonly seen: ArmsSeen;
   /** Milliseconds since the epoch that never go back. */
@@ -57,26 +60,36 @@ export class Canaries {
   }
 
   /**
-   * Before a table is made: begins a canary whose version is there, and forgets those that routes do not have any more.
+   * Before a table is made: begins a canary whose version is there and may be shared with, and forgets those that routes do not have any more.
    * @param lastPhase of a model's experiment so far
    */
   async settle(known: Readonly<Record<string, Route>>, lastPhase: (model: string) => number): Promise<void> {
-    const { book, log } = this.#options;
+    const { book, changes, shares, log } = this.#options;
     this.#known = known;
     const routes = this.#options.routes();
     for (const [model] of book.runs()) if (routes[model]?.canary === undefined) await book.drop(model);
     for (const [model, route] of Object.entries(routes)) {
+      book.wait(model, '');
       const wanted = Object.hasOwn(known, model) ? wantedCanary(model, route, known) : undefined;
       // A version that is not known at this moment, as during a start, says nothing about the canary.
       if (wanted?.candidate === undefined || book.runOf(model)?.section === wanted.section) continue;
       await book.drop(model);
       if (!this.#isReady(wanted.candidate)) continue;
+      const { actor, reason } = changes.actOf(model);
+      book.wait(model, shares.withheld(wanted.candidate, actor));
+      if (book.waitOf(model) !== '') continue;
+      const act = { ...byItself, reason: `on the route of ${actor}${reason === '' ? '' : `: ${reason}`}` };
       // A canary that cannot begin waits for the next table; this one goes out without it.
-      await book.begin(model, wanted, lastPhase(model) + 1, byItself).then(
+      await this.#begin(model, wanted, lastPhase(model) + 1, act).then(
         () => log.info('canary.started', { route: model, candidate: nameOf(wanted.candidate!) }),
         (error: Error) => log.error('canary.stuck', { route: model, action: 'start', error: error.message }),
       );
     }
+  }
+
+  async #begin(model: string, wanted: WantedCanary, phase: number, act: Act): Promise<void> {
+    await this.#options.shares.used(wanted.candidate!);
+    await this.#options.book.begin(model, wanted, phase, act);
   }
 
   #isReady({ model, version }: VersionId): boolean {
@@ -202,7 +215,9 @@ export class Canaries {
       const wanted = wantedCanary(model, routes()[model]!, this.#known);
       if (wanted?.candidate === undefined || !this.#isReady(wanted.candidate))
         throw refusal(`the candidate of '${model}' is not ready`);
-      await book.begin(model, wanted, phase, act);
+      const objection = this.#options.shares.withheld(wanted.candidate, act.actor);
+      if (objection !== '') throw shareRefusal(wanted.candidate, model, objection);
+      await this.#begin(model, wanted, phase, act);
       await this.#publish('canary.started');
     });
   }

@@ -38,6 +38,7 @@ export class CanaryBook {
   readonly #options: CanaryBookOptions;
   readonly #document: StateDocument<Runs>;
   readonly #looks = new Map<string, CanaryLook>();
+  readonly #waits = new Map<string, string>();
 
   private constructor(options: CanaryBookOptions, document: StateDocument<Runs>) {
     this.#options = options;
@@ -71,6 +72,16 @@ export class CanaryBook {
 
   note(model: string, look: CanaryLook): void {
     this.#looks.set(model, look);
+  }
+
+  /** @param reason why the canary of a model does not begin although its version is ready; empty = it does */
+  wait(model: string, reason: string): void {
+    if (reason === '') this.#waits.delete(model);
+    else this.#waits.set(model, reason);
+  }
+
+  waitOf(model: string): string {
+    return this.#waits.get(model) ?? '';
   }
 
   async begin(model: string, { section, candidate }: WantedCanary, phase: number, act: Act): Promise<void> {

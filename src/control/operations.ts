@@ -161,13 +161,13 @@ async function changed(change: Change, { room, counts, actor, role }: OperationT
 
 /** Written down by the desk, with what was approved; what waited for it is looked at again. */
 async function approved(
-  { model, version, breaking, breakGlass: isBreakGlass, reason }: Extract<Change, { operation: 'approve' }>,
+  { model, version, action, breakGlass: isBreakGlass, reason }: Extract<Change, { operation: 'approve' }>,
   { room, person }: { readonly room: RegistryRoom; readonly person: Person },
 ): Promise<unknown> {
   const id = { model, version };
-  const action = breaking ? 'breaking' : 'champion';
   await room.approvals.approve(id, room.registry.specOf(id), person, { reason, action, isBreakGlass });
   await room.registry.offer();
+  if (action === 'canary') await room.registry.republish('approval');
   return shown(model, room);
 }
 

@@ -25,7 +25,7 @@ import { type Collected, type Store, storeDefaults } from '../registry/store/sto
 import type { Supply } from '../registry/supply.js';
 import { isServed } from '../registry/versions.js';
 import type { Blame } from '../supervisor/blame.js';
-import { ApprovalDesk } from './approval-desk.js';
+import { ApprovalDesk, sharesOf } from './approval-desk.js';
 import type { ControlCounts } from './counts.js';
 import type { EstimateOf } from './estimated-arm.js';
 import type { ExperimentAnswer } from './experiments.js';
@@ -115,6 +115,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     onWritten: tools.audited,
   });
   await audit.append('started', 'server', { config_hash: configHash(config) });
+  const approvals = await ApprovalDesk.open(store.state, { audit, config: () => live.current, epochNow });
   const quarantine = await Quarantine.open(store.state);
   const serving = await openServing(store.state);
   // Who loads by calls says himself when a version is complete: nothing is polled, nothing has to settle.
@@ -139,6 +140,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     },
     publish: (reason) => registryOf().republish(reason),
     promote: (id) => registryOf().decisions.promote(id, 'champion', { prepare: false, allowBreaking: false }),
+    shares: sharesOf(approvals, registryOf),
     refresh: tools.refresh,
     onRollback: () => counts.rollbacks.add(['canary']),
     onMismatch: tools.mismatched,
@@ -161,7 +163,6 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       .catch((error: unknown) => report(`write down that ${subject} was refused`, error));
   };
 
-  const approvals = await ApprovalDesk.open(store.state, { audit, config: () => live.current, epochNow });
   const kept = () => new Set([...(room.registry?.kept() ?? []), ...approvals.awaited()]);
   const memory = await storedMemory(store.state);
   const supply = supplyOf(tools, {
@@ -205,7 +206,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     record: async (publication) => {
       const { model, version, previous } = publication;
       if (version !== undefined && previous !== undefined) times.swapBegins();
-      if (version !== undefined) await approvals.used({ model, version }, publication.spec);
+      if (version !== undefined) await approvals.used({ model, version }, publication.spec, ['champion', 'breaking']);
       await publicationWritten(publication, { audit, config: live.current, counts, log });
       if (version !== undefined) published.set(nameOf({ model, version }), now());
       if (version !== undefined && previous !== undefined && isToGuard(registry, { model, version, previous }))
@@ -216,10 +217,8 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     remember: (next) => serving.change(() => next),
     remembered: serving.value,
     storedSha256: (id, source) => store.find({ ...id, source })?.artifactSha256,
-    breaches: (old, next) => {
-      if (live.current.model_overrides[next.id.model]?.allow_breaking === true) return [];
-      return contractBreaches(repository.contractOf(old), repository.contractOf(next));
-    },
+    breaches: (old, next) => contractBreaches(repository.contractOf(old), repository.contractOf(next)),
+    isBreakingAllowed: (model) => live.current.model_overrides[model]?.allow_breaking === true,
     withheld: (id, spec, requester = 'system:registry', action) => approvals.withheld(id, spec, requester, action),
     observe: tools.observe,
     report,
@@ -267,7 +266,11 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       await registry.reopen(changed);
       if (before.memory.model_budget_bytes !== live.current.memory.model_budget_bytes)
         await registry.retryRefused('memory');
-      if (JSON.stringify(before.routes) !== JSON.stringify(live.current.routes)) await registry.republish('routes');
+      const isOther = (part: (config: Config) => unknown) =>
+        JSON.stringify(part(before)) !== JSON.stringify(part(live.current));
+      // Who waits for an approval may need none any more.
+      const policies = ({ model_overrides: all }: Config) => Object.values(all).map(({ approvals }) => approvals);
+      if (isOther(({ routes }) => routes) || isOther(policies)) await registry.republish('routes');
     },
     registry,
     supply,

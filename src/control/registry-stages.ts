@@ -4,8 +4,8 @@
  *
  *   registered ─▶ shadow ─▶ canary ─▶ champion ─▶ retired
  *
- * Stages are not kept anywhere: they follow from what is so, and when it became so is in the log. That a version is a shadow
- * is a matter of routes, whose changes are entries of their own.
+ * Stages follow from what is so, and when it became so is in the log: a publication, a canary's own entries, or what routes make
+ * of a version.
  *
  * Must not know how the log is kept.
  */
@@ -68,7 +68,8 @@ class Past {
     }
     if (detail.model !== model) return;
     const isIts = detail.version === version;
-    if (action === 'promote' || action === 'rollback' || action === 'release') this.#act = entry;
+    if (action === 'stage.changed' && isIts) this.#move(detail.stage as Stage, entry);
+    else if (action === 'promote' || action === 'rollback' || action === 'release') this.#act = entry;
     else if (action === 'alias.set' || action === 'alias.removed') this.#alias(entry, isIts);
     else if (action === 'version.published') this.#published(entry, isIts);
     else if (action === 'version.unloaded' && isIts && this.#stage === 'champion') this.#move('retired', entry);
@@ -82,6 +83,20 @@ class Past {
   #canary(entry: AuditEntry): void {
     if (entry.action === 'canary.rolled_back') this.#move('registered', entry);
     else if (entry.action === 'canary.started') this.#move('canary', entry);
+    else if (entry.action === 'canary.promoted') this.#promoted(entry);
+  }
+
+  /** Its publication is written down before; whoever promoted it is who moved it. */
+  #promoted(entry: AuditEntry): void {
+    const last = this.moves.at(-1);
+    if (last?.stage !== 'champion') {
+      // It answered by default before its canary began. One of another model's route answers there alone.
+      if (entry.detail.route === this.#id.model) this.#move('champion', entry);
+      return;
+    }
+    const { reason } = entry.detail;
+    const why = typeof reason === 'string' && reason !== '' ? reason : last.reason;
+    this.moves[this.moves.length - 1] = { ...last, by: entry.actor, reason: why };
   }
 
   /** It is told again after every start, which moves nothing. */

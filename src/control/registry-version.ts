@@ -27,7 +27,7 @@ interface StageCheck {
 
 /** @throws NOT_FOUND */
 export async function versionDocument(id: VersionId, room: RegistryRoom): Promise<unknown> {
-  const { store, trials, quarantine, approvals, audit } = room;
+  const { store, trials, quarantine, approvals, audit, routes } = room;
   const model = modelOf(id, room);
   const stored = store.find({ source: model.source, ...id });
   const record = model.versions.get(id.version) ?? (stored && closedRecord(id));
@@ -48,7 +48,7 @@ export async function versionDocument(id: VersionId, room: RegistryRoom): Promis
     labels: Object.keys(model.labels).filter((label) => model.labels[label] === id.version),
     isWanted: record.isWanted,
     isListed: record.isListed,
-    stage: stageOf(model, record, stages),
+    stage: model.champion === id.version ? 'champion' : (routes.stageOf(id) ?? restingStage(stages)),
     stages,
     checks: checksOf(record, { model, manifest, sha256, isTried: report !== undefined, room }),
     aliases,
@@ -88,15 +88,8 @@ function shownTrial(report: TrialReport) {
   return { ...report, triedAt: timeOf(report.triedAt), forecastBytes: forecastBytes(report) };
 }
 
-/** Null = it was never admitted. */
-function stageOf(
-  { champion }: Readonly<ModelRecord>,
-  { id, isRouted, isShadow }: Readonly<VersionRecord>,
-  moves: readonly StageMove[],
-): Stage | null {
-  if (champion === id.version) return 'champion';
-  if (isShadow) return 'shadow';
-  if (isRouted && moves.at(-1)?.stage === 'canary') return 'canary';
+/** Of one that no request comes to by itself; null = it was never admitted. */
+function restingStage(moves: readonly StageMove[]): Stage | null {
   if (moves.some(({ stage }) => stage === 'champion')) return 'retired';
   return moves.length > 0 ? 'registered' : null;
 }
@@ -116,13 +109,18 @@ function checksOf(
   const check = (stage: Stage, what: StageCheck['check'], reason: string): StageCheck => {
     return { stage, check: what, isMet: reason === '', reason };
   };
+  const { approvals, routes } = room;
+  const asking = 'system:registry';
   const isChampion = model.champion === id.version;
+  const isIn = isChampion || model.previous === id.version || routes.stageOf(id) === 'canary';
+  const hasProfile = manifest?.profile !== undefined || approvals.isWaived(id, spec, 'canary');
   return [
     check('registered', 'digest', sha256 === '' ? 'its content is not in the store' : ''),
     check('registered', 'admission', isTried ? '' : 'it was not tried yet'),
     check('shadow', 'contract', breachesOf(spec, model, room).join('; ')),
-    check('canary', 'profile', manifest?.profile === undefined ? 'its manifest names no reference profile' : ''),
-    check('champion', 'approvals', isChampion ? '' : room.approvals.withheld(id, spec, 'system:registry')),
+    check('canary', 'profile', hasProfile ? '' : 'its manifest names no reference profile'),
+    check('canary', 'approvals', isIn ? '' : approvals.withheld(id, spec, asking, 'canary')),
+    check('champion', 'approvals', isChampion ? '' : approvals.withheld(id, spec, asking)),
   ];
 }
 

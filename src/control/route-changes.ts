@@ -52,6 +52,7 @@ export interface RouteChangesOptions {
 }
 
 const keptMax = 50;
+const byFile = 'system:file';
 
 export class RouteChanges {
   readonly #options: RouteChangesOptions;
@@ -104,6 +105,11 @@ export class RouteChanges {
     return this.#lastOf(model, this.#options.configured())?.route != null;
   }
 
+  /** Who made the route what it is, and why. */
+  actOf(model: string): Act {
+    return this.#lastOf(model, this.#options.configured()) ?? { actor: byFile, reason: '' };
+  }
+
   /** Oldest first. */
   history(model: string): readonly Change[] {
     return this.#document.value[model] ?? [];
@@ -112,7 +118,7 @@ export class RouteChanges {
   /** Notes where the file has spoken since. */
   async settle(): Promise<void> {
     const configured = this.#options.configured();
-    const act = { actor: 'system:file', reason: 'the configuration file says otherwise' };
+    const act = { actor: byFile, reason: 'the configuration file says otherwise' };
     for (const [model, all] of Object.entries(this.#document.value)) {
       const last = all.at(-1);
       if (last === undefined || last.section === sectionOf(configured, model)) continue;

@@ -15,7 +15,7 @@ import { hintOf } from '../core/nearest.js';
 import { advancedByHand, rolledBack } from '../monitor/canary.js';
 import { resumed } from '../monitor/canary-state.js';
 import type { Canaries } from './canaries.js';
-import { policyOf } from './canary-run.js';
+import { policyOf, withCanary } from './canary-run.js';
 import type { Experiments } from './experiments.js';
 import type { Act, ConfiguredRoute } from './route-changes.js';
 import {
@@ -89,9 +89,13 @@ export class RouteDesk {
 
   /** @param route null = as the file says */
   async #put(model: string, route: unknown, { act, isWeights }: { act: Act; isWeights: boolean }): Promise<void> {
-    const { changes, canaries, audit, check, open, publish } = this.#tools;
+    const { changes, canaries, stages, audit, check, open, publish } = this.#tools;
     const routes = changes.with(model, route);
     check(routes);
+    const next = routes[model];
+    // The candidate of a canary is asked when that begins, unless its weight is set by hand; what the file says waits.
+    if (route !== null && next !== undefined)
+      stages.check(model, isWeights ? next : withCanary(next, undefined), act.actor);
     if (isWeights) await canaries.release(model);
     const detail = {
       reason: act.reason,

@@ -10,6 +10,7 @@ import type { ArmsSeen } from './arms-seen.js';
 import type { CanaryBook } from './canary-book.js';
 import { policyOf } from './canary-run.js';
 import type { Change, ConfiguredRoute, RouteChanges } from './route-changes.js';
+import type { RouteStages } from './route-stages.js';
 import type { Routes } from './routes.js';
 
 export interface CanaryDocument {
@@ -51,6 +52,8 @@ export interface RouteDocument {
     readonly version: string;
     readonly weight: number;
     readonly share: number;
+    /** Why it does not get its share; empty = nothing keeps it from that. */
+    readonly waits: string;
   }[];
   readonly shadows: readonly string[];
   readonly canary: Pick<CanaryDocument, 'status' | 'place' | 'percent'> | null;
@@ -76,6 +79,7 @@ export interface Shown {
   readonly changes: RouteChanges;
   readonly book: CanaryBook;
   readonly routes: Routes;
+  readonly stages: RouteStages;
   readonly seen: ArmsSeen;
 }
 
@@ -84,13 +88,14 @@ export function routeDocuments(shown: Shown): RouteDocument[] {
 }
 
 function routeDocument(model: string, shown: Shown): RouteDocument {
-  const { routes, changes, seen } = shown;
+  const { routes, changes, stages, seen } = shown;
   const route = routes.weighted()[model]!;
   const experiment = seen.phases.get(model)?.experiment;
   const total = Object.values(route.variants).reduce((sum, { weight }) => sum + weight, 0);
   const variants = Object.entries(route.variants).map(([name, { weight, ...target }]) => {
-    const version = experiment?.variants.find((one) => one.name === name)?.version ?? target.version ?? '';
-    return { name, model: target.model ?? model, version, weight, share: total === 0 ? 0 : weight / total };
+    const version = experiment?.variants.find((one) => one.name === name)?.version || (target.version ?? '');
+    const share = total === 0 ? 0 : weight / total;
+    return { name, model: target.model ?? model, version, weight, share, waits: stages.waitOf(model, target) };
   });
   const canary = route.canary === undefined ? undefined : canaryDocument(model, shown);
   return {
@@ -151,7 +156,7 @@ export function canaryDocument(model: string, { changes, book }: Shown): CanaryD
     variant: route.canary!.variant,
     candidate: run === undefined ? '' : `${run.candidate.model}@${run.candidate.version}`,
     status: run?.state.status ?? 'waiting',
-    reason: run?.state.reason ?? 'its version is not ready yet',
+    reason: run?.state.reason ?? (book.waitOf(model) || 'its version is not ready yet'),
     place: run === undefined || run.state.status === 'rolled_back' ? 0 : run.state.step + 1,
     steps: policy.steps,
     percent: run === undefined ? 0 : percentOf(run.state, policy),

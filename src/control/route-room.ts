@@ -23,6 +23,7 @@ import { type ExperimentAnswer, Experiments } from './experiments.js';
 import { RouteChanges } from './route-changes.js';
 import { RouteDesk } from './route-desk.js';
 import { canaryDocuments } from './route-document.js';
+import { RouteStages, type ShareRules } from './route-stages.js';
 import { Routes } from './routes.js';
 
 export interface RouteRoomTools {
@@ -39,6 +40,7 @@ export interface RouteRoomTools {
   readonly open: () => Promise<void>;
   readonly publish: (reason: string) => Promise<void>;
   readonly promote: (id: VersionId) => Promise<void>;
+  readonly shares: ShareRules;
   /** Resolves when every process has told its counts. */
   readonly refresh: () => Promise<void>;
   readonly onRollback: () => void;
@@ -62,6 +64,8 @@ export interface RouteRoom {
   ended(life: string): void;
   /** What was true of a prediction. */
   addLabel(arm: LabelledArm, values: LabelValues): void;
+  /** Undefined = no route gives it one. */
+  stageOf(id: VersionId): 'shadow' | 'canary' | undefined;
   blame(id: VersionId, reason: 'crashed' | 'hung'): void;
   families(): Family[];
   close(): void;
@@ -87,8 +91,9 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
   });
   const written = () => changes.inForce();
   const book = await CanaryBook.open({ state, audit, now, routes: written });
-  const { promote, onRollback, estimateOf } = tools;
-  const routed = { book, log, seen, now, routes: written };
+  const { promote, onRollback, estimateOf, shares } = tools;
+  const stages = await RouteStages.open(state, { audit, log, book, changes, shares });
+  const routed = { book, changes, shares, log, seen, now, routes: written };
   const canaries = new Canaries({ ...routed, publish, promote, onRollback, estimateOf });
   const experiments = new Experiments({
     seen,
@@ -102,8 +107,8 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
   });
   const slowMs = (model: string, experiment: string) =>
     book.runOf(model)?.state.slowMs ?? experiments.slowMs(experiment);
-  const routes = await Routes.open(state, { changes, canaries, book, seen, slowMs });
-  const shown = { changes, book, routes, seen };
+  const routes = await Routes.open(state, { changes, canaries, book, stages, seen, slowMs });
+  const shown = { changes, book, routes, stages, seen };
   const desk = new RouteDesk({ ...tools, ...shown, canaries, experiments, now });
 
   /** A canary keeps what slow meant at its start. */
@@ -126,6 +131,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     if (at >= due.freezeAt) {
       due.freezeAt = at + freezeMs;
       await freeze();
+      if (stages.isUnwritten) await publish('again');
     }
     if (at >= due.lookAt) {
       due.lookAt = at + lookMs;
@@ -149,6 +155,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     with: (table) => routes.with(table),
     take: (life, take) => seen.take(life, take),
     ended: (life) => seen.ended(life),
+    stageOf: (id) => stages.stageOf(id),
     addLabel: (arm, values) => seen.addLabel(arm, values),
     blame: (id, reason) =>
       void canaries.blame(id, reason).catch((error: Error) => log.error('routes.failed', { error: error.message })),

@@ -1,7 +1,7 @@
 /**
  * PART OF THE ROOT: what is said of routes, put into the tables that the registry makes.
  *
- *   file ─▶ changes made while serving ─▶ weights of canaries ─▶ experiments, each with the number of its phase ─▶ table
+ *   file ─▶ changes made while serving ─▶ weights of canaries ─▶ who may have them ─▶ experiments, each with its phase ─▶ table
  *
  * A phase begins whenever versions, weights, coverage or targeting change; its number is on the disk before the table is sent,
  * so that numbers of one phase are never counted under another, also over a restart.
@@ -20,6 +20,7 @@ import type { Canaries } from './canaries.js';
 import type { CanaryBook } from './canary-book.js';
 import { policyOf, withCanary } from './canary-run.js';
 import type { RouteChanges } from './route-changes.js';
+import type { RouteStages } from './route-stages.js';
 
 type Phases = Readonly<Record<string, { readonly text: string; readonly phase: number }>>;
 
@@ -29,6 +30,7 @@ export interface RoutesOptions {
   readonly changes: RouteChanges;
   readonly canaries: Canaries;
   readonly book: CanaryBook;
+  readonly stages: RouteStages;
   readonly seen: ArmsSeen;
   /** From which duration on a request of this experiment is slow. */
   readonly slowMs: (model: string, experiment: string) => number | undefined;
@@ -59,10 +61,11 @@ export class Routes {
 
   /** The table with its experiments. @throws when a new phase cannot be written down */
   async with(table: RouteTable): Promise<RouteTable> {
-    const { changes, canaries } = this.#options;
+    const { changes, canaries, stages } = this.#options;
     await changes.settle();
     await canaries.settle(table.routes, this.phaseOf);
     const routes = this.weighted();
+    await stages.settle(routes, table.routes);
     await this.#beginPhases(routes, table.routes);
     const split = tableRoutes(routes, table.routes, this.phaseOf);
     const finished = Object.fromEntries(
@@ -73,12 +76,12 @@ export class Routes {
   }
 
   async #beginPhases(routes: Config['routes'], known: RouteTable['routes']): Promise<void> {
-    const { book } = this.#options;
+    const { book, stages } = this.#options;
     const begun: Record<string, Phases[string]> = {};
     for (const [model, route] of Object.entries(routes)) {
       const experiment = experimentOf(model, route, { routes: known, phase: 1 });
       if (experiment === undefined || !Object.hasOwn(known, model)) continue;
-      const text = phaseText(experiment);
+      const text = phaseText(stages.admitted(experiment));
       const last = this.phaseOf(model);
       const isSame = this.#document.value[model]?.text === text;
       // A canary that counts a step anew asks for a new phase although nothing else is new.
@@ -92,8 +95,8 @@ export class Routes {
 
   /** What processes are to look at, beside who gets what. */
   #watched(route: Route, written: Config['routes'][string] | undefined): Route {
-    const { experiment } = route;
-    if (experiment === undefined) return route;
+    if (route.experiment === undefined) return route;
+    const experiment = this.#options.stages.admitted(route.experiment);
     const slowMs = this.#options.slowMs(route.model, experiment.name);
     const isCompared = metricsOf(written).includes('prediction_drift');
     const more = { ...(slowMs !== undefined && { slowMs }), ...(isCompared && { countsPredictions: true as const }) };

@@ -16,7 +16,16 @@ import { championOf, isServed, labelsOf, type ModelRecord, routeOf, type Version
 
 type AnswersOptions = Pick<
   RegistryOptions,
-  'policy' | 'publish' | 'record' | 'recordLabel' | 'remember' | 'remembered' | 'breaches' | 'withheld' | 'readiness'
+  | 'policy'
+  | 'publish'
+  | 'record'
+  | 'recordLabel'
+  | 'remember'
+  | 'remembered'
+  | 'breaches'
+  | 'isBreakingAllowed'
+  | 'withheld'
+  | 'readiness'
 >;
 
 interface Answer {
@@ -53,7 +62,7 @@ export class Answers {
     const next = model.isUnloaded ? undefined : championOf(model);
     const to = model.versions.get(next ?? '');
     if (to !== undefined && next !== model.champion && decided !== 'all') {
-      const objection = (decided === 'nothing' ? this.#breach(model, to) : '') || this.#withheld(model, to);
+      const objection = (decided === 'nothing' ? this.#breach(model, to) : '') || this.#withheld(model, to, 'champion');
       if (objection !== '') {
         to.reason = `not the default, because it ${objection}`;
         model.labels = labelsOf(model);
@@ -65,16 +74,19 @@ export class Answers {
     model.labels = labelsOf(model);
   }
 
-  #breach({ champion, versions }: ModelRecord, to: VersionRecord): string {
-    const from = versions.get(champion ?? '');
+  #breach(model: ModelRecord, to: VersionRecord): string {
+    const { breaches, isBreakingAllowed } = this.#options;
+    const from = model.versions.get(model.champion ?? '');
     if (from?.spec === undefined || to.spec === undefined || !isServed(from)) return '';
-    const breaches = this.#options.breaches(from.spec, to.spec);
-    return breaches.length === 0 ? '' : `differs from ${from.id.version}: ${breaches.join('; ')}`;
+    const broken = breaches(from.spec, to.spec);
+    if (broken.length === 0) return '';
+    if (isBreakingAllowed(model.name)) return this.#withheld(model, to, 'breaking');
+    return `differs from ${from.id.version}: ${broken.join('; ')}`;
   }
 
   /** What answered before may always answer again. */
-  #withheld({ previous }: ModelRecord, { id, spec }: VersionRecord): string {
-    return id.version === previous ? '' : this.#options.withheld(id, spec, undefined, 'champion');
+  #withheld({ previous }: ModelRecord, { id, spec }: VersionRecord, action: 'champion' | 'breaking'): string {
+    return id.version === previous ? '' : this.#options.withheld(id, spec, undefined, action);
   }
 
   /** Whether the processes have another route of this model than what is known now. */

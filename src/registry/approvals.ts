@@ -66,6 +66,20 @@ export interface ApprovalPolicy {
   readonly roles: readonly string[];
   readonly distinctFromRequester: boolean;
   readonly expiresS: number;
+  /** They are asked also before a version gets a share of what a route is asked. */
+  readonly isForCanary: boolean;
+  /** Such a version must have a reference profile, or an owner must waive it. */
+  readonly isProfileRequired: boolean;
+}
+
+/** How many people must agree; 0 = none need be asked. */
+export function requiredFor({ required, isForCanary }: ApprovalPolicy, action: Change['action']): number {
+  return action === 'canary' && !isForCanary ? 0 : required;
+}
+
+/** Whether there is anything that a policy asks for, or that an owner could pass over. */
+export function isAsked(policy: ApprovalPolicy, action: Change['action']): boolean {
+  return requiredFor(policy, action) > 0 || (action === 'canary' && policy.isProfileRequired);
 }
 
 export interface ApprovalVerdict {
@@ -94,6 +108,38 @@ export function judge(
   const who = `${policy.roles.join(' or ')}${policy.distinctFromRequester ? ` other than ${requester}` : ''}`;
   const reason = `${nameOf(change)} needs ${policy.required} approvals by ${who}, got ${by.length}`;
   return { isApproved: false, by, reason };
+}
+
+/** What a change still lacks, each as a line with the command that gives it; empty = it may be made. */
+export function lacking(
+  state: Approvals,
+  change: Change,
+  asked: {
+    readonly policy: ApprovalPolicy;
+    readonly requester: string;
+    readonly now: number;
+    readonly hasProfile: boolean;
+  },
+): string[] {
+  const { policy, hasProfile } = asked;
+  const { model, version, action } = change;
+  if (isPassedOver(state, change)) return [];
+  const command = `sluice models approve ${model}@${version}${action === 'champion' ? '' : ` --${action}`}`;
+  const lines: string[] = [];
+  if (action === 'canary' && policy.isProfileRequired && !hasProfile) {
+    const ways = `make one by sluice profile build, or an owner waives it by ${command} --break-glass --reason …`;
+    lines.push(`${nameOf(change)} needs a reference profile in its manifest: ${ways}`);
+  }
+  if (requiredFor(policy, action) > 0) {
+    const { isApproved, reason } = judge(state, change, asked);
+    if (!isApproved) lines.push(`${reason}: ${command}`);
+  }
+  return lines;
+}
+
+/** An owner has let these bytes make this change under this configuration without what else it would need. */
+export function isPassedOver({ break_glass }: Approvals, change: Change): boolean {
+  return break_glass.some((one) => isOf(one, change));
 }
 
 /**
@@ -174,14 +220,6 @@ export function breakTheGlass(
     throw new GatewayError('RESOURCE_EXHAUSTED', `${approvalsMax} changes without approval are kept already`);
   }
   return { next: { ...state, break_glass: [...state.break_glass, entry] }, entry };
-}
-
-/** When approvals of these bytes under this name were passed over, oldest first. */
-export function brokenGlass(state: Approvals, version: Omit<Standing, 'config_hash'>): readonly BreakGlass[] {
-  const { model, version: number, artifact_sha256 } = version;
-  return state.break_glass.filter(
-    (one) => one.model === model && one.version === number && one.artifact_sha256 === artifact_sha256,
-  );
 }
 
 /** Digests that an approval in force waits for: the store keeps their bytes. */

@@ -24,7 +24,7 @@ import {
 } from './versions.js';
 
 export interface DecisionParts {
-  readonly options: Pick<RegistryOptions, 'policy' | 'look' | 'breaches' | 'withheld' | 'report'>;
+  readonly options: Pick<RegistryOptions, 'policy' | 'look' | 'breaches' | 'isBreakingAllowed' | 'withheld' | 'report'>;
   readonly records: Records;
   readonly turns: Turns;
   readonly loading: Loading;
@@ -69,15 +69,16 @@ export class Decisions {
     { id, spec }: VersionRecord,
     { allowBreaking, requester }: { readonly allowBreaking: boolean; readonly requester?: string },
   ): void {
-    const { breaches, withheld } = this.#parts.options;
+    const { breaches, isBreakingAllowed, withheld } = this.#parts.options;
     const { version } = id;
     if (version === champion) return;
     const old = versions.get(champion ?? '')?.spec;
     const broken = old === undefined || spec === undefined ? [] : breaches(old, spec);
-    const objections = allowBreaking ? [] : [...broken];
+    const isAllowed = allowBreaking || isBreakingAllowed(id.model);
+    const objections = isAllowed ? [] : [...broken];
     if (version !== previous) {
       objections.push(withheld(id, spec, requester, 'champion'));
-      if (broken.length > 0 && allowBreaking) objections.push(withheld(id, spec, requester, 'breaking'));
+      if (broken.length > 0 && isAllowed) objections.push(withheld(id, spec, requester, 'breaking'));
     }
     const said = objections.filter((objection) => objection !== '');
     if (said.length === 0) return;

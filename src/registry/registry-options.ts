@@ -84,8 +84,10 @@ export interface RegistryOptions {
   readonly remembered: Remembered;
   /** What the store has of a version. */
   readonly storedSha256: (id: VersionId, source: string) => string | undefined;
-  /** Why `next` must not take the place of `old` by itself; empty = it may. */
+  /** What callers of `old` would miss in `next`. */
   readonly breaches: (old: VersionSpec, next: VersionSpec) => readonly string[];
+  /** Whether a version of the model may take over all the same, without anybody asking for that. */
+  readonly isBreakingAllowed: (model: string) => boolean;
   /**
    * Why a version must not answer by default yet, asked for by `requester` (undefined = its source did); empty = it may.
    * @param action `breaking` = in spite of other inputs or outputs
