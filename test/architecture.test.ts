@@ -61,6 +61,8 @@ const onlyIn: Readonly<Record<string, readonly string[]>> = {
   'lru-cache': ['registry/registry.ts', 'routing/response-cache.ts'],
   '@duckdb/node-api': ['predictions/database.ts'],
   'tar-stream': ['registry/archive.ts'],
+  '@sigstore/bundle': ['registry/signing/keyless.ts'],
+  '@sigstore/verify': ['registry/signing/keyless.ts'],
   '@nats-io/transport-node': ['predictions/sinks/nats.ts'],
 };
 

@@ -47,6 +47,25 @@ test('a flag wins over the environment, the environment over the file, the file 
   assert.equal(origins.get('http.host'), 'default');
 });
 
+test('people who sign keyless are named together with the file that proves who they are', () => {
+  const names = (rest: string) => problemsOf(fromYaml(`registry: {${rest}}`));
+  const issuer = 'issuer: "https://token.example"';
+  const root = 'trusted_root: root.json';
+  assert.deepEqual(names(`${root}, identities: [{identity: a@b.c, ${issuer}}]`), []);
+  assert.deepEqual(names(`${root}, identities: [{identity_regexp: ".*@b[.]c", ${issuer}}]`), []);
+  assert.match(names(root).join(), /sluice\.yaml:1: registry\.trusted_root: expected registry\.identities beside it/);
+  assert.match(names(`identities: [{identity: a, ${issuer}}]`).join(), /identities: expected registry\.trusted_root/);
+  for (const wrong of [
+    'identity: a',
+    `identity: a, identity_regexp: b, ${issuer}`,
+    issuer,
+    `identity: a, ${issuer}, x: 1`,
+  ])
+    assert.equal(names(`${root}, identities: [{${wrong}}]`).length, 1, wrong);
+  const [problem] = names(`${root}, identities: [{identity_regexp: "(", ${issuer}}]`);
+  assert.match(problem!, /^sluice\.yaml:1: registry\.identities: expected .* a pattern for all of the name, got /);
+});
+
 test('a short flag sets what it stands for, and the full flag wins over it', () => {
   const { config } = loadConfig({ flags: { host: '127.0.0.1', 'grpc-host': '::1', models: 'm', load: 'lazy' } });
   assert.equal(config.http.host, '127.0.0.1');

@@ -148,6 +148,12 @@ test('the hint must be that of a trusted key, and of one that can have signed', 
   assert.equal(kind, "key 'edwards.pem' is of kind ed25519, expected P-256, P-384 or P-521");
 });
 
+test('a key may also be hinted at as cosign does it, by the hash of its DER', async () => {
+  const hint = Buffer.from(key.trusted.keyId, 'hex').toString('base64');
+  const hinted: BundleChange = { bundle: (whole) => ({ ...whole, verificationMaterial: { publicKey: { hint } } }) };
+  assert.equal((await judge(hinted)).by, 'release.pem');
+});
+
 test('a keyless bundle is told apart from one that names no key', async () => {
   const material = (verificationMaterial: object): BundleChange => ({
     bundle: (whole) => ({ ...whole, verificationMaterial }),
@@ -155,7 +161,7 @@ test('a keyless bundle is told apart from one that names no key', async () => {
   const keyless = await judge(material({ certificate: { rawBytes: 'AA==' }, tlogEntries: [] }));
   assert.deepEqual(
     [keyless.status, keyless.reason],
-    ['unknown_key', 'it is keyless (a certificate instead of a key), which cannot be verified here: sign with a key'],
+    ['unknown_key', 'it is keyless (a certificate instead of a key), and registry.trusted_root names no authorities'],
   );
   const nameless = await judge(material({ tlogEntries: [] }));
   assert.deepEqual([nameless.status, nameless.reason], ['unknown_key', 'it names no key']);

@@ -1,12 +1,16 @@
 /** The OCI source against Debian's docker-registry, with artifacts pushed by skopeo and umoci. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, sign } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { loadConfig } from '../src/config/load.js';
+import type { SourceConfig } from '../src/control/network-sources.js';
+import { hooksOf } from '../src/control/registry-store.js';
+import { trustOf } from '../src/control/trust.js';
 import { unpack } from '../src/registry/archive.js';
 import type { Source } from '../src/registry/source.js';
 import {
@@ -28,6 +32,8 @@ import {
   writeLayout,
 } from './servers/oci-artifacts.js';
 import { basicOf, bytesAt, ociSourceAt, rememberedNumbers, signal } from './servers/oci-source.js';
+import { type Pair, pairOf } from './signing-fixture.js';
+import { openStore } from './store-source.js';
 
 if (dockerRegistrySkip !== false) console.log(`source-oci-registry: skipped, ${dockerRegistrySkip}`);
 
@@ -220,6 +226,48 @@ describe('a registry without authentication', { skip: dockerRegistrySkip }, () =
     );
     const text = (await bytesAt(source, signatures[0]!)).toString();
     assert.deepEqual(JSON.parse(text), { payload: Buffer.from(payload).toString('base64'), signature: 'c2lnbmF0dXJl' });
+  });
+
+  test('what cosign signed by a trusted key is stored under a policy that requires it, and nothing else is', async (context) => {
+    const [ours, stranger] = [pairOf('cosign.pub', 'prime256v1'), pairOf('stranger.pub', 'prime256v1')];
+    const keys = freshDirectory();
+    writeFileSync(join(keys, ours.by), ours.pem);
+    const store = await openStore(context, { path: freshDirectory() });
+    const repository = 'models/vouched';
+    const config = blobOf('application/vnd.oci.image.config.v1+json', '{}');
+    const pull = async (tag: string, by: Pair | undefined, about = tag) => {
+      const artifactOf = (text: string) => orasOf({ 'model.onnx': text });
+      const { digest } = artifactOf(tag);
+      await push(registry.origin, { repository, tag }, artifactOf(tag));
+      const identity = { 'docker-reference': `${host()}/${repository}` };
+      const image = { 'docker-manifest-digest': artifactOf(about).digest };
+      const type = 'cosign container image signature';
+      const payload = JSON.stringify({ critical: { identity, image, type }, optional: null });
+      if (by !== undefined) {
+        const signature = sign('sha256', Buffer.from(payload), by.privateKey).toString('base64');
+        const layer = blobOf('application/vnd.dev.cosign.simplesigning.v1+json', payload, {
+          'dev.cosignproject.cosign/signature': signature,
+        });
+        await push(
+          registry.origin,
+          { repository, tag: `${digest.replace(':', '-')}.sig` },
+          manifestOf({ config, layers: [layer] }),
+        );
+      }
+      const source = opened(ociSourceAt(registry.port, { models: { vouched: { tags: [tag] } } }));
+      await source.list(signal);
+      const { registry: trusting } = loadConfig({ env: { SLUICE_REGISTRY_TRUST: keys } }).config;
+      const entry = { name: 'oci', type: 'oci', signature: 'require' } as SourceConfig;
+      const hooks = hooksOf(entry, trustOf(trusting), { warn: () => {} });
+      return store.pull(source, await source.resolve('vouched', tag, signal), hooks);
+    };
+    const { record } = await pull('1', ours);
+    assert.deepEqual([record.verdict.status, record.verdict.by], ['signed', 'cosign.pub']);
+    assert.equal((await pull('1', undefined)).record.verdict.status, 'signed');
+    const required = (reason: RegExp) => ({ kind: 'signature', message: reason });
+    await assert.rejects(pull('2', stranger), required(/it was made by none of 1 trusted keys over its payload$/));
+    await assert.rejects(pull('3', ours, '1'), required(/^a signature is required: signed by 0 of 1 trusted keys$/));
+    await assert.rejects(pull('4', undefined), required(/^a signature is required: signed by 0 of 1 trusted keys$/));
   });
 
   test('a tag that is deleted is told, and the version is listed no more', async () => {

@@ -504,6 +504,7 @@ describe('signatures', () => {
         blobOf('application/vnd.dev.cosign.simplesigning.v1+json', JSON.stringify(payload), {
           'dev.cosignproject.cosign/signature': 'c2ln',
           'dev.sigstore.cosign/certificate': 'PEM',
+          'dev.sigstore.cosign/bundle': '{"Payload":1}',
         }),
       ],
     });
@@ -516,7 +517,8 @@ describe('signatures', () => {
     const { made, artifact: found } = await resolved(artifact);
     const text = (await bytesAt(made, found.signatures[0]!)).toString();
     const payload = Buffer.from(JSON.stringify(payloadFor(artifact.digest))).toString('base64');
-    assert.deepEqual(JSON.parse(text), { payload, signature: 'c2ln', certificate: 'PEM' });
+    assert.deepEqual(JSON.parse(text), { payload, signature: 'c2ln', certificate: 'PEM', bundle: '{"Payload":1}' });
+    assert.deepEqual(found.manifests, [artifact.digest]);
   });
 
   for (const [what, payload] of [

@@ -153,10 +153,11 @@ describe('a version in the store', () => {
     const { stored } = await pulled(
       context,
       files,
-      {},
+      { manifests: ['sha256:1'] },
       {
-        verify: async (directory, all, signatures) => {
+        verify: async (directory, all, signatures, manifests) => {
           seen.push(...all.map((file) => file.path), ...signatures.map(({ path, content }) => `${path}=${content}`));
+          assert.deepEqual(manifests, ['sha256:1']);
           assert.equal(readFileSync(join(directory, 'model.onnx'), 'utf8'), 'model');
           return { status: 'signed', by: 'key.pem', keyId: 'id', reason: '', exempt: ['.gitignore'] };
         },
@@ -179,10 +180,12 @@ describe('a version in the store', () => {
 
   it('is judged again when it is there already: the policy may have changed', async (context) => {
     const { store, source } = await pulled(context, { ...small, 'model.sig': 's' });
-    const verify = async (_: string, files: readonly object[], signatures: readonly object[]) => {
-      throw new Refusal('signature', `${files.length} files, ${signatures.length} signatures`);
+    const verify: PullHooks['verify'] = async (_, { length: files }, { length: signatures }, manifests) => {
+      throw new Refusal('signature', `${files} files, ${signatures} signatures, of ${manifests.join()}`);
     };
-    await assert.rejects(store.pull(source, artifactOf(small), { verify }), refused('signature', /2 files, 1 sig/));
+    const artifact = artifactOf(small, { manifests: ['sha256:1', 'sha256:2'] });
+    const reason = /2 files, 1 signatures, of sha256:1,sha256:2$/;
+    await assert.rejects(store.pull(source, artifact, { verify }), refused('signature', reason));
   });
 
   it('of a local folder may change under one number; both are kept until one is collected', async (context) => {

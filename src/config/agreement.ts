@@ -7,7 +7,7 @@ import type { Config } from './schema.js';
 
 /** @returns one line for each disagreement, under the option to look at */
 export function checkTogether(config: Config): { path: string; message: string }[] {
-  return [...portsTwice(config), ...openControl(config), ...priorities(config), ...beats(config)];
+  return [...portsTwice(config), ...openControl(config), ...priorities(config), ...beats(config), ...keyless(config)];
 }
 
 function portsTwice({ http, grpc, admin }: Config): { path: string; message: string }[] {
@@ -52,4 +52,15 @@ function beats({ gateway }: Config): { path: string; message: string }[] {
   if (gateway.beat_timeout_ms >= 2 * gateway.beat_ms) return [];
   const message = `expected at least twice gateway.beat_ms (${gateway.beat_ms}), got ${gateway.beat_timeout_ms}`;
   return [{ path: 'gateway.beat_timeout_ms', message }];
+}
+
+function keyless({ registry }: Config): { path: string; message: string }[] {
+  const { trusted_root, identities } = registry;
+  if ((trusted_root === '') === (identities.length === 0)) return [];
+  if (trusted_root === '') {
+    const message = 'expected registry.trusted_root beside it, the file of the authorities that give certificates';
+    return [{ path: 'registry.identities', message }];
+  }
+  const message = 'expected registry.identities beside it, because its authorities give certificates to everybody';
+  return [{ path: 'registry.trusted_root', message }];
 }

@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { bytes, choice, GiB, integer, KiB, MiB, structure, text } from './option.js';
-import { sources } from './registry-sources.js';
+import { identities, sources } from './registry-sources.js';
 import { versionPolicy } from './version-policy.js';
 
 export const models = z.object({
@@ -72,4 +72,13 @@ export const registry = z.object({
     keep_versions: integer(3, 1, 1000, 'Newest versions of each model that stay in the store.'),
   }),
   trust: text('', 'Folder of PEM public keys by which signatures are judged; empty = none.'),
+  trusted_root: text(
+    '',
+    'File of the authorities by which keyless signatures are judged, a TrustedRoot as Sigstore publishes it; empty = none.',
+  ),
+  identities: structure(identities, [], {
+    description: 'Who is expected to sign keyless, each by the name in the certificate and who gave it.',
+    expected:
+      '[{identity: ci@example.org, issuer: "https://accounts.example.org"}, …], or identity_regexp: a pattern for all of the name',
+  }),
 });

@@ -94,3 +94,26 @@ export const sources = z
       seen.add(given);
     }
   });
+
+const identity = z
+  .strictObject({
+    identity: line.optional(),
+    identity_regexp: line.refine(isRegExp, 'expected a pattern').optional(),
+    issuer: line,
+  })
+  .refine(
+    (given) => (given.identity === undefined) !== (given.identity_regexp === undefined),
+    'expected either identity or identity_regexp',
+  );
+
+/** Who is expected to have signed without a key of their own. */
+export const identities = z.array(identity).max(256);
+
+function isRegExp(pattern: string): boolean {
+  try {
+    new RegExp(`^(?:${pattern})$`);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -10,6 +10,7 @@ import type { Admission } from '../registry/admission.js';
 import { Catalogue, type OfferedModel } from '../registry/catalogue.js';
 import { MemoryBudget } from '../registry/memory-budget.js';
 import { type Brought, ownPolicyOf, Repository, type Trial, type TrialVerdict } from '../registry/repository.js';
+import { readTrustedRoot } from '../registry/signing/trusted-root.js';
 import type { Source } from '../registry/source.js';
 import { inPlace } from '../registry/sources/in-place.js';
 import { admissionOf } from './admission-child.js';
@@ -17,6 +18,7 @@ import { type SourceConfig, sourceOf, sourcesIn } from './network-sources.js';
 import { problemsWith, routedVersions } from './routes.js';
 import { shadowedVersions } from './shadows.js';
 import { passingMemory } from './source-memory.js';
+import { trustOf } from './trust.js';
 
 /** What is wrong, and where. */
 export interface Problem {
@@ -39,8 +41,10 @@ export async function modelProblems(given: {
   const { now, epochNow, random } = given;
   const { name: bareName } = config.models;
   const memory = passingMemory();
-  const tools = { bareName, trust: config.registry.trust, memory, environment: process.env, now, epochNow, random };
+  const trust = trustOf(config.registry);
+  const tools = { bareName, trust, memory, environment: process.env, now, epochNow, random };
   const offered: OfferedModel[] = [];
+  problems.push(...(await trustProblems(config.registry)));
   const admission = admissionOf(config);
   const problemsIn = async (entry: SourceConfig) => {
     let source: Source | undefined;
@@ -60,6 +64,15 @@ export async function modelProblems(given: {
   }
   const routes = problemsWith(config.routes, offered);
   return [...problems, ...routes.map(({ path, message }) => ({ where: path, message }))];
+}
+
+/** The keys are looked at by file when they are needed; a pinned file that cannot be used is a mistake. */
+async function trustProblems({ trusted_root }: Config['registry']): Promise<Problem[]> {
+  if (trusted_root === '') return [];
+  return readTrustedRoot(trusted_root).then(
+    () => [],
+    (error: Error) => [{ where: 'registry.trusted_root', message: error.message }],
+  );
 }
 
 function placeText(entry: SourceConfig): string {

@@ -11,7 +11,7 @@ import { createHttp } from '../registry/net/client.js';
 import { type CredentialPlaces, createCredentials } from '../registry/net/credentials.js';
 import type { Http } from '../registry/net/http.js';
 import type { Refusal } from '../registry/refusal.js';
-import { noTrust, readTrust } from '../registry/signing/trust.js';
+import { noTrust } from '../registry/signing/trust.js';
 import { verifyDetached } from '../registry/signing/verify.js';
 import type { Source } from '../registry/source.js';
 import { FolderSource } from '../registry/sources/folder.js';
@@ -24,6 +24,7 @@ import { createS3Source } from '../registry/sources/s3.js';
 import { bucketUrl } from '../registry/sources/s3-bucket.js';
 import { createS3Keys } from '../registry/sources/s3-keys.js';
 import type { SourceMemory } from './source-memory.js';
+import type { ReadTrust } from './trust.js';
 
 export type SourceConfig = Config['registry']['sources'][number];
 type NetworkConfig = Exclude<SourceConfig, { type: 'directory' }>;
@@ -31,8 +32,8 @@ type NetworkConfig = Exclude<SourceConfig, { type: 'directory' }>;
 export interface SourceTools {
   /** Name of the model when a folder holds one bare model.onnx. */
   readonly bareName: string;
-  /** Folder of trusted keys; empty = none. */
-  readonly trust: string;
+  /** Undefined = nobody is trusted. */
+  readonly trust: ReadTrust | undefined;
   readonly memory: SourceMemory;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly now: () => number;
@@ -165,11 +166,10 @@ function placesOf({ auth }: NetworkConfig): CredentialPlaces {
 /** An index may be signed as a whole. */
 function indexJudge(config: NetworkConfig, { trust }: SourceTools): VerifyIndex | undefined {
   const mode = signatureModeOf(config);
-  if (mode === 'off' || (mode === 'warn' && trust === '')) return undefined;
+  if (mode === 'off' || (mode === 'warn' && trust === undefined)) return undefined;
   return async (bytes, signature) => {
     const signatures = signature === undefined ? [] : [{ path: 'index.json.sig', content: signature }];
-    const read = async () => (trust === '' ? noTrust : readTrust(trust));
-    await verifyDetached({ bytes, signatures, trust: read, policy: { mode } });
+    await verifyDetached({ bytes, signatures, trust: trust ?? (async () => noTrust), policy: { mode } });
   };
 }
 

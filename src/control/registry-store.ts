@@ -8,11 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import { unpack } from '../registry/archive.js';
-import { noTrust, readTrust } from '../registry/signing/trust.js';
+import { noTrust } from '../registry/signing/trust.js';
 import { verifySignatures } from '../registry/signing/verify.js';
 import type { PullHooks } from '../registry/store/pull-hooks.js';
 import { Store, storeDefaults } from '../registry/store/store.js';
 import { type SourceConfig, signatureModeOf } from './network-sources.js';
+import type { ReadTrust } from './trust.js';
 
 /** @throws GatewayError with one line that says what to do when it cannot be had */
 export function openStore(
@@ -36,20 +37,21 @@ export function openStore(
   });
 }
 
-/** @param trust the folder of trusted keys; empty = none */
-export function hooksOf(source: SourceConfig, trust: string, log: Pick<Log, 'warn'>): PullHooks {
+/** @param trust undefined = nobody is trusted */
+export function hooksOf(source: SourceConfig, trust: ReadTrust | undefined, log: Pick<Log, 'warn'>): PullHooks {
   const mode = signatureModeOf(source);
   return {
     unpack,
-    verify: async (directory, files, signatures) => {
+    verify: async (directory, files, signatures, manifests) => {
       const verdict = await verifySignatures({
         directory,
         files,
         signatures,
-        trust: async () => (trust === '' ? noTrust : readTrust(trust)),
+        manifests,
+        trust: trust ?? (async () => noTrust),
         policy: { mode },
       });
-      if (mode === 'warn' && verdict.status !== 'signed' && trust !== '')
+      if (mode === 'warn' && verdict.status !== 'signed' && trust !== undefined)
         log.warn('version.unsigned', { source: source.name, status: verdict.status, reason: verdict.reason });
       return verdict;
     },

@@ -16,6 +16,7 @@ import { type SourceConfig, sourceOf } from './network-sources.js';
 import type { RegistryTools } from './registry-room.js';
 import { hooksOf } from './registry-store.js';
 import type { SourceMemory } from './source-memory.js';
+import { trustOf } from './trust.js';
 
 const listTimeoutMs = 30_000;
 /** A start with an earlier listing waits no longer than this for a newer one. */
@@ -43,12 +44,13 @@ export function supplyOf(tools: RegistryTools, parts: SupplyParts): Supply {
   const { models, registry: config } = live.current;
   const onRefused = ({ kind }: Refusal) => counts.outboundRefused.add([kind]);
   const clock = { now, epochNow, random };
-  const sourceTools = { bareName: models.name, trust: config.trust, memory, environment, onRefused, ...clock };
+  const trust = trustOf(config);
+  const sourceTools = { bareName: models.name, trust, memory, environment, onRefused, ...clock };
   const supply = new Supply({
     sources: parts.sources.map((source) => ({
       source: sourceOf(source, sourceTools),
       pollMs: source.poll_ms,
-      hooks: hooksOf(source, config.trust, log),
+      hooks: hooksOf(source, trust, log),
     })),
     catalogue,
     store,

@@ -75,6 +75,8 @@ export interface Artifact {
   readonly files: readonly ArtifactFile[];
   /** Signatures over the version; kept in the store's record and never in the version itself. */
   readonly signatures: readonly ArtifactFile[];
+  /** Digests of the documents that all files follow from, where the source has checked them: what was signed may be one. */
+  readonly manifests?: readonly string[];
   /** Configuration that lies beside the versions, with the label files that it may name. */
   readonly config:
     | { readonly name: string; readonly text: string; readonly labels: Readonly<Record<string, string>> }

@@ -27,6 +27,7 @@ export function checkDetached(content: Uint8Array, signed: Uint8Array, keys: rea
   const key = keys.find((candidate) => candidate.keyId === keyid);
   if (key === undefined) return { status: 'unknown_key', reason: `key ${keyid} is not trusted` };
   if (key.kind !== 'ed25519') throw wrong(`key '${key.by}' is of kind ${key.kind}, expected ed25519`);
-  if (verify(null, signed, key.key, bytesOfBase64('the signature', sig))) return { status: 'signed', key, exempt: [] };
+  if (verify(null, signed, key.key, bytesOfBase64('the signature', sig)))
+    return { status: 'signed', signer: key, exempt: [] };
   return { status: 'wrong', reason: `it was not made by key '${key.by}' over these bytes` };
 }

@@ -4,15 +4,24 @@
  * Must not know any form.
  */
 import { GatewayError } from '../../core/errors.js';
-import type { TrustedKey } from './trust.js';
+
+/** Who signed, as people know them: the file and id of a key, or the name in a certificate and who gave it. */
+export interface Signer {
+  readonly by: string;
+  readonly keyId: string;
+}
 
 export type Finding =
-  | { readonly status: 'signed'; readonly key: TrustedKey; readonly exempt: readonly string[] }
+  | { readonly status: 'signed'; readonly signer: Signer; readonly exempt: readonly string[] }
+  | Fault;
+
+/** By nobody who is trusted, or not over what is there. */
+export type Fault =
   | { readonly status: 'wrong'; readonly reason: string }
   | { readonly status: 'unknown_key'; readonly reason: string };
 
 export interface SignatureFile {
-  /** `manifest.json.sig`, `manifest.json.2.sig`, `model.sig`. */
+  /** `manifest.json.sig`, `manifest.json.2.sig`, `model.sig`, `attached.0.cosign.sig`, `attached.1.sigstore.json`. */
   readonly path: string;
   readonly content: Uint8Array;
 }

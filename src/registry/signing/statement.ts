@@ -18,12 +18,13 @@ export interface VersionFile {
   readonly sha256: string;
 }
 
+export const modelPredicate = 'https://model_signing/signature/v1.0';
 const resourcesMax = 20_000;
 const digest = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hex digits');
 
 const schema = z.object({
   _type: z.literal('https://in-toto.io/Statement/v1'),
-  predicateType: z.literal('https://model_signing/signature/v1.0'),
+  predicateType: z.literal(modelPredicate),
   subject: z
     .array(z.object({ digest: z.object({ sha256: digest }) }))
     .min(1)

@@ -1,7 +1,7 @@
 /**
- * The public keys that signatures are believed by: a directory of PEM files.
+ * Who signatures are believed by: public keys, in a directory of PEM files, and people named for keyless ones.
  *
- * It is read anew for every version that is checked, because that is rare and a key that was taken away must count at once.
+ * The directory is read anew for every version that is checked, because that is rare and a key that was taken away must count at once.
  * A file that is no usable public key trusts nobody, and is named.
  *
  * Must not know signatures.
@@ -10,14 +10,13 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GatewayError } from '../../core/errors.js';
+import type { Signer } from './finding.js';
+import type { Keyless } from './keyless.js';
 
 export type KeyKind = 'ed25519' | 'P-256' | 'P-384' | 'P-521';
 
-export interface TrustedKey {
-  /** Name of its file, which people know it by. */
-  readonly by: string;
-  /** Lower-case hex sha256 of its DER SubjectPublicKeyInfo. */
-  readonly keyId: string;
+/** Known by the name of its file; its id is the lower-case hex sha256 of its DER SubjectPublicKeyInfo. */
+export interface TrustedKey extends Signer {
   /** The same of its PEM text, as OpenSSF model signing names it. */
   readonly hint: string;
   readonly kind: KeyKind;
@@ -27,6 +26,8 @@ export interface TrustedKey {
 export interface Trust {
   /** Ascending by file name; each key once. */
   readonly keys: readonly TrustedKey[];
+  /** Undefined = nobody is believed without a key. */
+  readonly keyless?: Keyless | undefined;
   /** One sentence for each file passed over. */
   readonly passedOver: readonly string[];
 }
@@ -37,7 +38,7 @@ const fileBytesMax = 64 * 1024;
 const keysMax = 1000;
 const curves: Readonly<Record<string, KeyKind>> = { prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' };
 
-/** @throws UNAVAILABLE when the directory cannot be read */
+/** Every key in a directory. @throws UNAVAILABLE when it cannot be read */
 export async function readTrust(directory: string): Promise<Trust> {
   const keys = new Map<string, TrustedKey>();
   const passedOver: string[] = [];

@@ -5,9 +5,9 @@
  *   tag sha256-<hex>        ─┼─▶ manifests of signatures┤
  *   tag sha256-<hex>.sig    ─┘                          └─▶ attached.<n>.sigstore.json
  *
- * A cosign signature is given as one JSON document of payload, signature and certificate, the first two in base64. Its payload
- * says which manifest it speaks about; one that speaks about another is not given on. Whether a signature
- * holds is for whoever has the keys.
+ * A cosign signature is given as one JSON document of payload, signature, certificate and entry in a log, the first two in
+ * base64. Its payload says which manifest it speaks about; one that speaks about another is not given on. Whether a
+ * signature holds is for whoever has the keys.
  *
  * Must not know keys or policies.
  */
@@ -27,6 +27,7 @@ export interface InlineFile {
 const cosignPayload = 'application/vnd.dev.cosign.simplesigning.v1+json';
 const cosignPrefix = 'dev.cosignproject.cosign/';
 const certificateKey = 'dev.sigstore.cosign/certificate';
+const logEntryKey = 'dev.sigstore.cosign/bundle';
 const sigstoreBundle = /^application\/vnd\.dev\.sigstore\.bundle[.+].*json$/;
 const signatureTypes = /^application\/vnd\.dev\.(cosign|sigstore)\b/;
 
@@ -107,8 +108,8 @@ async function cosignSignature(
   if (signature === undefined || size > payloadBytesMax) return undefined;
   const payload = await registry.blob({ repository, digest: layer.digest, size }, payloadBytesMax, signal);
   if (signedDigestOf(payload) !== digest) return undefined;
-  const certificate = annotations[certificateKey];
-  return JSON.stringify({ payload: payload.toString('base64'), signature, certificate });
+  const { [certificateKey]: certificate, [logEntryKey]: bundle } = annotations;
+  return JSON.stringify({ payload: payload.toString('base64'), signature, certificate, bundle });
 }
 
 interface SimpleSigning {

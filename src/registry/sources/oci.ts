@@ -83,6 +83,7 @@ class OciSource implements Source {
       revision,
       files: content.files,
       signatures: [...content.signatures, ...attached],
+      manifests: [...digests],
       config: await configOf(content.files, (file) => this.#text(file, signal)),
       facts: content.facts,
     };

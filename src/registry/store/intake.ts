@@ -164,9 +164,10 @@ export class Intake {
   async #refresh(stored: StoredVersion, artifact: Artifact, hooks: PullHooks): Promise<StoredVersion> {
     const { record } = stored;
     const signatures = record.signatures.map(({ path, base64 }) => ({ path, content: Buffer.from(base64, 'base64') }));
+    const { manifests = [] } = artifact;
     const { exempt: _, ...verdict } = {
       exempt: [],
-      ...((await hooks.verify?.(stored.directory, record.files, signatures)) ?? record.verdict),
+      ...((await hooks.verify?.(stored.directory, record.files, signatures, manifests)) ?? record.verdict),
     };
     const { revision, config, facts } = artifact;
     return this.#redescribe(stored, { ...record, revision, config, facts, verdict });

@@ -16,11 +16,15 @@ export interface SignatureFile {
   readonly content: Uint8Array;
 }
 
-/** @throws Refusal `signature` when the policy says so */
+/**
+ * @param manifests those of the artifact
+ * @throws Refusal `signature` when the policy says so
+ */
 export type VerifySignatures = (
   directory: string,
   files: readonly StoredFile[],
   signatures: readonly SignatureFile[],
+  manifests: readonly string[],
 ) => Promise<SignatureVerdict & { readonly exempt: readonly string[] }>;
 
 export interface UnpackLimits {

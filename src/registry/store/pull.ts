@@ -107,8 +107,8 @@ function listText(name: string, files: readonly StoredFile[], incoming: Incoming
 async function judged(
   files: readonly StoredFile[],
   signatures: readonly SignatureFile[],
-  { hooks, incoming }: PullJob,
+  { artifact, hooks, incoming }: PullJob,
 ) {
   if (hooks.verify === undefined) return { ...unchecked, exempt: [] };
-  return hooks.verify(incoming.tree, files, signatures);
+  return hooks.verify(incoming.tree, files, signatures, artifact.manifests ?? []);
 }
