@@ -295,18 +295,21 @@ test('a key is a place that every protocol has, and not one with a meaning of it
   const given = (key: unknown) => complaints(minimal(ab, { key }));
   assert.deepEqual(given('cookie:session'), []);
   assert.deepEqual(given(['header:x-a', 'param:user.id']), []);
+  assert.deepEqual(given(['jwt:sub', 'jwt:user.id', 'jwt:https://example.com/user']), []);
   for (const bad of [
     'x-user-id',
     'header:',
     'header:a b',
     'header:a\r\nb',
-    'jwt:sub',
+    'jwt:',
+    'jwt:a b',
+    'jwt:é',
     'param:priority',
     'param:sluice_variant',
   ]) {
     assert.match(
       given([bad])[0]!,
-      /^routes\.digits\.key\.0: expected header:<name>, cookie:<name>, or param:<name>/,
+      /^routes\.digits\.key\.0: expected header:<name>, cookie:<name>, jwt:<claim>, or param:<name>/,
       bad,
     );
   }

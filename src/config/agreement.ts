@@ -3,11 +3,24 @@
  *
  * Must not know where values come from.
  */
+import { type ClaimPlace, unreadableClaims, unreadableTenants } from './claim-places.js';
 import type { Config } from './schema.js';
 
 /** @returns one line for each disagreement, under the option to look at */
 export function checkTogether(config: Config): { path: string; message: string }[] {
-  return [...portsTwice(config), ...openControl(config), ...priorities(config), ...beats(config), ...keyless(config)];
+  return [
+    ...portsTwice(config),
+    ...openControl(config),
+    ...priorities(config),
+    ...beats(config),
+    ...keyless(config),
+    ...unreadableClaims(config).map(under('routes')),
+    ...unreadableTenants(config).map(under('quotas.key')),
+  ];
+}
+
+function under(option: string) {
+  return ({ path, message }: ClaimPlace) => ({ path: option, message: `${path}: ${message}` });
 }
 
 function portsTwice({ http, grpc, admin }: Config): { path: string; message: string }[] {

@@ -21,7 +21,10 @@ export const quotas = z.object({
       .array(
         z
           .string(expecting('a place such as header:x-tenant'))
-          .refine((text) => placeOf(text) !== undefined, expecting('header:<name>, cookie:<name> or param:<name>')),
+          .refine(
+            (text) => placeOf(text) !== undefined,
+            expecting('header:<name>, cookie:<name>, jwt:<claim> or param:<name>'),
+          ),
       )
       .max(8),
     [],

@@ -1,7 +1,7 @@
 /**
  * Places in a call and conditions on them, as they are written and as the router reads them.
  *
- *   header:x-user-id   param:user_id   cookie:session
+ *   header:x-user-id   param:user_id   cookie:session   jwt:sub   jwt:user.id
  *   header:x-country == SE   header:x-country in [SE, NO]   param:age >= 18   header:x-beta exists
  *
  * Must not know routes.
@@ -9,11 +9,15 @@
 import type { CallPlace, Condition } from '../core/route.js';
 
 const place = /^(header|param|cookie):([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})$/;
+/** Names of claims may be addresses (`https://example.com/tenant`). */
+const claim = /^jwt:([!-~]{1,128})$/;
 /** Parameters with a meaning of their own, which nobody else gets to see (protocol §4.5). */
 const taken = /^(priority|timeout|binary_data_output|headers|sequence_(id|start|end)|triton_.*|sluice_.*)$/;
 
 /** @returns undefined when the text is no place */
 export function placeOf(text: string): CallPlace | undefined {
+  const named = claim.exec(text)?.[1];
+  if (named !== undefined) return { source: 'jwt', name: named };
   const [, source, name] = place.exec(text) ?? [];
   if (source === undefined || name === undefined) return undefined;
   if (source === 'param') return taken.test(name) ? undefined : { source, name };

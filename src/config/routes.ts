@@ -20,7 +20,7 @@ const place = z
   .string(expecting('a place such as header:x-user-id'))
   .refine(
     (text) => placeOf(text) !== undefined,
-    expecting('header:<name>, cookie:<name>, or param:<name> with a name that has no meaning of its own'),
+    expecting('header:<name>, cookie:<name>, jwt:<claim>, or param:<name> with a name that has no meaning of its own'),
   );
 
 const condition = z

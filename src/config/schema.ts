@@ -7,6 +7,7 @@
  * Must not know running code.
  */
 import { z } from 'zod';
+import { auth } from './auth.js';
 import { admin, grpc, http } from './doors.js';
 import { drift } from './drift.js';
 import { batching, engine } from './engine.js';
@@ -57,6 +58,7 @@ export const schema = z.object({
   http,
   grpc,
   admin,
+  auth,
   json: z.object({
     max_depth: integer(100, 8, 1000, 'Nesting of a JSON request.'),
     non_finite: choice('bare', ['bare', 'null', 'string'], 'How NaN and infinities are written in JSON replies.'),

@@ -18,8 +18,8 @@ export interface VersionEntry {
 
 /** Where in a call something may be found. */
 export interface CallPlace {
-  readonly source: 'header' | 'param' | 'cookie';
-  /** Of a header in lower case. */
+  readonly source: 'header' | 'param' | 'cookie' | 'jwt';
+  /** Of a header in lower case; of a claim with dots between the parts of its path. */
   readonly name: string;
 }
 

@@ -13,7 +13,7 @@ import type { CallTerms } from '../core/inference.js';
 import { type HashPrefix, hashOf, prefixOf, shareOf, type Words, wordsOf } from '../core/murmur3.js';
 import { type Candidate, candidatesOf, choose } from '../core/rendezvous.js';
 import type { Condition, Experiment, RouteReason } from '../core/route.js';
-import { keyOf } from './key.js';
+import { type ClaimOf, keyOf } from './key.js';
 import { holds } from './targeting.js';
 
 /** An experiment with everything that does not depend on the call worked out. */
@@ -60,11 +60,14 @@ export function splitOf(model: string, experiment: Experiment): Split {
   };
 }
 
-/** @throws INVALID_ARGUMENT when a variant is asked for that may not be */
-export function decide(split: Split, terms: CallTerms): Decision {
+/**
+ * @param claimOf absent = no token is believed
+ * @throws INVALID_ARGUMENT when a variant is asked for that may not be
+ */
+export function decide(split: Split, terms: CallTerms, claimOf?: ClaimOf): Decision {
   const { experiment } = split;
   const { champion } = experiment;
-  const own = keyOf(experiment.key, terms);
+  const own = keyOf(experiment.key, terms, claimOf);
   const isSticky = own !== undefined;
   const key = own ?? (experiment.noKey === 'request' ? terms.requestId : undefined);
   const asked = askedOf(experiment, terms);
@@ -80,7 +83,7 @@ export function decide(split: Split, terms: CallTerms): Decision {
   if (split.holdout !== undefined && shareOf(hashOf(split.holdout, words)) < experiment.holdout!.share) {
     return { variant: champion, reason: 'holdout', key, isSticky };
   }
-  const candidates = split.rules.length === 0 ? split.candidates : targeted(split, terms);
+  const candidates = split.rules.length === 0 ? split.candidates : targeted(split, terms, claimOf);
   if (candidates === undefined) return { variant: champion, reason: 'targeting', key, isSticky };
   if (split.enrolment !== undefined && shareOf(hashOf(split.enrolment, words)) >= experiment.coverage) {
     return { variant: champion, reason: 'coverage', key, isSticky };
@@ -98,8 +101,8 @@ function isInLayer({ layer, experiment }: Split, key: Words): boolean {
   return x >= experiment.layer!.from && x < experiment.layer!.to;
 }
 
-function targeted({ rules }: Split, terms: CallTerms): readonly Candidate[] | undefined {
-  for (let i = 0; i < rules.length; i++) if (holds(rules[i]!.conditions, terms)) return rules[i]!.candidates;
+function targeted({ rules }: Split, terms: CallTerms, claimOf?: ClaimOf): readonly Candidate[] | undefined {
+  for (let i = 0; i < rules.length; i++) if (holds(rules[i]!.conditions, terms, claimOf)) return rules[i]!.candidates;
   return undefined;
 }
 

@@ -2,7 +2,8 @@
  * What a call carries at a place: the key of an experiment, or an attribute that it is targeted by (monitoring §2.3).
  *
  * A value is used as it is. One from a header or cookie must be printable ASCII, because HTTP engines decode other bytes
- * differently; one that is empty or too long counts as missing, like a place that is not there.
+ * differently; parameters and claims are UTF-8 whichever way they came and may hold any text. One that is empty or too long
+ * counts as missing, like a place that is not there.
  *
  * Must not know experiments.
  */
@@ -14,21 +15,28 @@ const valueBytesMax = 256;
 const utf8 = new TextEncoder();
 const room = new Uint8Array(valueBytesMax + 3);
 
-/** The first value that is there, or undefined. */
-export function keyOf(places: readonly CallPlace[], terms: CallTerms): string | undefined {
+/** What a verified token of the call says; undefined = nothing. */
+export type ClaimOf = (terms: CallTerms, name: string) => string | undefined;
+
+/** The first value that is there, or undefined. @param claimOf absent = no token is believed */
+export function keyOf(places: readonly CallPlace[], terms: CallTerms, claimOf?: ClaimOf): string | undefined {
   for (let i = 0; i < places.length; i++) {
-    const value = valueAt(places[i]!, terms);
+    const value = valueAt(places[i]!, terms, claimOf);
     if (value !== undefined) return value;
   }
   return undefined;
 }
 
-export function valueAt({ source, name }: CallPlace, terms: CallTerms): string | undefined {
+export function valueAt({ source, name }: CallPlace, terms: CallTerms, claimOf?: ClaimOf): string | undefined {
   if (source === 'param') {
     const value = terms.parameter(name);
     if (value === undefined) return undefined;
     const text = typeof value === 'string' ? value : String(value);
     return text === '' || isTooLong(text) ? undefined : text;
+  }
+  if (source === 'jwt') {
+    const text = claimOf?.(terms, name);
+    return text === undefined || text === '' || isTooLong(text) ? undefined : text;
   }
   const value = source === 'header' ? terms.header(name) : cookieOf(terms.header('cookie'), name);
   if (value === undefined || value === '' || value.length > valueBytesMax) return undefined;

@@ -13,7 +13,7 @@ import { GatewayError } from '../core/errors.js';
 import type { CallTerms, Infer, InferenceReply, InferenceRequest } from '../core/inference.js';
 import type { CallPlace } from '../core/route.js';
 import type { Family } from '../core/series.js';
-import { keyOf } from './key.js';
+import { type ClaimOf, keyOf } from './key.js';
 
 export interface Allowance {
   /** 0 = as much as there is. */
@@ -31,6 +31,8 @@ export interface QuotasOptions {
   /** Others with a bucket of their own. */
   readonly othersMax: number;
   readonly now: () => number;
+  /** Reads the tokens of callers; absent = none is believed. */
+  readonly claimOf?: ClaimOf;
 }
 
 interface Account {
@@ -60,7 +62,7 @@ export class Quotas {
     this.#open(crowd, options.others);
   }
 
-  readonly tenantOf = (terms: CallTerms): string => keyOf(this.#options.places, terms) ?? crowd;
+  readonly tenantOf = (terms: CallTerms): string => keyOf(this.#options.places, terms, this.#options.claimOf) ?? crowd;
 
   /** Runs requests by `next` as long as their tenants have something left. */
   limited(next: Infer): Infer {

@@ -14,6 +14,7 @@ import type { Version, VersionId } from '../core/model.js';
 import { hashAfter } from '../core/murmur3.js';
 import type { Assignment, Experiment, RouteReason } from '../core/route.js';
 import { type Decision, decide, type Split, splitOf } from './assignment.js';
+import type { ClaimOf } from './key.js';
 
 /** How to come by the version of a variant: open, to be opened, or neither. */
 export interface Arm<Opened extends Version> {
@@ -25,6 +26,8 @@ export interface RoutedModelOptions<Opened extends Version> {
   readonly arm: (id: VersionId) => Arm<Opened>;
   /** Whoever answers for a variant that is not ready. @throws NOT_FOUND, UNAVAILABLE */
   readonly fallback: () => Opened | Promise<Opened>;
+  /** Absent = no token is believed. */
+  readonly claimOf?: ClaimOf | undefined;
 }
 
 export class RoutedModel<Opened extends Version> {
@@ -35,8 +38,10 @@ export class RoutedModel<Opened extends Version> {
   readonly #split: Split;
   readonly #arms: ReadonlyMap<string, Arm<Opened>>;
   readonly #fallback: RoutedModelOptions<Opened>['fallback'];
+  readonly #claimOf: ClaimOf | undefined;
 
-  constructor(model: string, experiment: Experiment, { arm, fallback }: RoutedModelOptions<Opened>) {
+  constructor(model: string, experiment: Experiment, { arm, fallback, claimOf }: RoutedModelOptions<Opened>) {
+    this.#claimOf = claimOf;
     this.#split = splitOf(model, experiment);
     this.#arms = new Map(
       experiment.variants.map(({ name, model: own, version }) => [name, arm({ model: own, version })]),
@@ -57,7 +62,7 @@ export class RoutedModel<Opened extends Version> {
 
   /** @throws INVALID_ARGUMENT for a variant that cannot be asked for */
   assign(terms: CallTerms): Assigned {
-    const decision = decide(this.#split, terms);
+    const decision = decide(this.#split, terms, this.#claimOf);
     const { variant, reason } = decision;
     const arm = this.#arms.get(variant);
     const version = arm === undefined ? undefined : (arm.open ?? arm.want?.());

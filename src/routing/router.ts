@@ -26,6 +26,7 @@ import type {
 import { nameOf, type Version, type VersionId } from '../core/model.js';
 import { checkedModel, checkedVersion } from '../core/relay.js';
 import { emptyTable, type Route, type RouteTable, type VersionEntry } from '../core/route.js';
+import type { ClaimOf } from './key.js';
 import { type Arm, RoutedModel } from './routed-model.js';
 
 /** A version that can be let go. */
@@ -48,6 +49,8 @@ export interface RouterOptions {
   readonly run?: Infer;
   /** Shows a request that is about to run to the shadows of its model; undefined when none takes a copy. */
   readonly expose?: (request: InferenceRequest) => Exposed | undefined;
+  /** Reads the tokens of callers; absent = none is believed. */
+  readonly claimOf?: ClaimOf;
 }
 
 /** A request that shadows look at. */
@@ -100,6 +103,7 @@ export class Router {
       const route = new RoutedModel(model, experiment, {
         arm: (id) => this.#armOf(table, id),
         fallback: () => this.find(model, {}),
+        claimOf: this.#options.claimOf,
       });
       routed.set(model, route);
       if (route.champion.open !== undefined) champions.set(model, route.champion.open);
