@@ -10,7 +10,7 @@
  * Must not know any rule: rules live in the rooms.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { settled } from './config/derived.js';
@@ -33,7 +33,9 @@ import { Rooms } from './control/rooms.js';
 import { SettingsDesk } from './control/settings-desk.js';
 import { ShadowInstances } from './control/shadows.js';
 import { checkCores, checkRoutes, checkServed, withPorts } from './control/start-checks.js';
+import { TokenDesk } from './control/token-desk.js';
 import { VersionWatch } from './control/version-watch.js';
+import { WatchedFiles } from './control/watched-files.js';
 import { GatewayError } from './core/errors.js';
 import { nameOf } from './core/model.js';
 import type { RelayCall } from './core/relay.js';
@@ -67,8 +69,6 @@ export async function runControl(config: Config, again: Rereading): Promise<numb
   }
 }
 
-const configLookMs = 1000;
-
 class Control {
   readonly #config: Config;
   readonly #again: Rereading;
@@ -83,6 +83,8 @@ class Control {
   readonly #metrics: MetricsDesk;
   readonly #settings: SettingsDesk;
   readonly #versions: VersionWatch;
+  readonly #tokens: TokenDesk;
+  #watched: WatchedFiles | undefined;
   #stopped: ((code: number) => void) | undefined;
   #isStopping = false;
 
@@ -122,6 +124,7 @@ class Control {
       hasModel: (model) => rooms.opened.registry.has(model),
       send: (settings) => fleet.settings(settings),
     });
+    this.#tokens = new TokenDesk((rules) => fleet.tokens(rules));
     this.#versions = new VersionWatch({ rooms, metrics: this.#metrics, counts, log, now });
     const events = new FleetWatch({
       config,
@@ -153,6 +156,7 @@ class Control {
   async #start(): Promise<void> {
     const startedAt = now();
     const rooms = this.#rooms;
+    this.#tokens.follow(this.#config);
     checkCores(this.#config, availableParallelism(), this.#log);
     const room = await this.#openRegistry();
     rooms.registry = room;
@@ -226,8 +230,10 @@ class Control {
       audit: room.audit,
       log: this.#log,
       foresee: (next) => room.plan(next),
+      contents: (current, next) => this.#tokens.changes(current, next),
       takeUp: async (before) => {
         this.#settings.follow(this.#live.current.log.level);
+        this.#followKeys();
         await room.takeUp(before);
       },
     });
@@ -270,8 +276,22 @@ class Control {
   #watchConfig(reload: Reload): void {
     const apply = (actor: string) => void reload.apply(actor).catch(() => {});
     process.on('SIGHUP', () => apply('system:sighup'));
-    const { file } = this.#again;
-    if (file !== undefined) watchFile(file, { interval: configLookMs, persistent: false }, () => apply('system:file'));
+    this.#watched = new WatchedFiles(() => apply('system:file'));
+    this.#watchFiles();
+  }
+
+  #watchFiles(): void {
+    this.#watched?.follow([this.#again.file, this.#live.current.auth.jwt.keys]);
+  }
+
+  /** Routes that come next may need the keys. A file that has become wrong since the plan leaves those before in force. */
+  #followKeys(): void {
+    try {
+      this.#tokens.follow(this.#live.current);
+    } catch (error) {
+      this.#log.error('config.refused', { reason: (error as Error).message });
+    }
+    this.#watchFiles();
   }
 
   #obeySignals(): void {

@@ -37,6 +37,7 @@ import { createMetrics } from './observe/metrics.js';
 import type { Quotas } from './routing/quotas.js';
 import { ResponseCache } from './routing/response-cache.js';
 import { type Exposed, Router } from './routing/router.js';
+import { Tokens } from './routing/tokens.js';
 import { watchRecentLag } from './shadow/loop-lag.js';
 import { Shadows } from './shadow/shadows.js';
 import type { Tracing } from './trace/tracing.js';
@@ -55,6 +56,7 @@ class Gateway {
   readonly #arms = new Arms();
   readonly #lag = watchLoop('main', 20, now);
   readonly #drains = new Drains(now);
+  readonly #tokens = new Tokens(Date.now);
   readonly #router: Router;
   /** Undefined when tenants are not told apart. */
   readonly #quotas: Quotas | undefined;
@@ -93,7 +95,7 @@ class Gateway {
     this.#cache = cache.enabled
       ? new ResponseCache({ bytesMax: cache.max_bytes, ttlMs: cache.ttl_ms, now })
       : undefined;
-    this.#quotas = quotasOf(config, now);
+    this.#quotas = quotasOf(config, now, this.#tokens.claimOf);
     const run = this.#cache?.run ?? ((request: InferenceRequest) => request.version.infer(request));
     const limited = this.#quotas?.limited(run) ?? this.#cache?.run;
     this.#router = new Router({
@@ -102,6 +104,7 @@ class Gateway {
       want: async ({ model, version }) => void (await control.ask({ call: 'want', model, version })),
       ...(limited === undefined ? {} : { run: limited }),
       expose: (request) => this.#arms.expose(request, this.#exposed(request)),
+      claimOf: this.#tokens.claimOf,
     });
     this.#shadows = new Shadows({
       now,
@@ -179,6 +182,8 @@ class Gateway {
       case 'settings':
         if (message.settings.trace !== undefined) this.#tracing?.follow(message.settings.trace);
         return setManner(this.#log, message.settings);
+      case 'tokens':
+        return this.#tokens.follow(message.rules);
       case 'stop':
         return void this.stop(message.drainDelayMs, message.drainTimeoutMs);
     }
@@ -226,6 +231,7 @@ class Gateway {
         ...this.#shadows.families(),
         ...(this.#cache?.families() ?? []),
         ...(this.#quotas?.families() ?? []),
+        ...this.#tokens.families(),
         ...(this.#predictions?.families() ?? []),
         ...(this.#tracing?.families() ?? []),
       ],

@@ -19,6 +19,7 @@ import type { PackedStatistics } from './core/packed-statistics.js';
 import type { RelayCall } from './core/relay.js';
 import type { RouteTable } from './core/route.js';
 import type { ShadowReport } from './core/shadow-report.js';
+import type { TokenRules } from './core/token-rules.js';
 import type { TracePlan } from './core/trace.js';
 import type { LogManner } from './log.js';
 
@@ -55,6 +56,8 @@ export type ToGateway =
   | { readonly kind: 'sketchesKept'; readonly kept: SketchesKept }
   | { readonly kind: 'answer'; readonly seq: number; readonly value?: unknown; readonly failure?: Failure }
   | { readonly kind: 'settings'; readonly settings: LiveSettings }
+  /** By what tokens of callers are believed from now on; undefined = none is. */
+  | { readonly kind: 'tokens'; readonly rules: TokenRules | undefined }
   | { readonly kind: 'stop'; readonly drainDelayMs: number; readonly drainTimeoutMs: number };
 
 /** What a gateway process counts, whole since its start. */

@@ -30,6 +30,7 @@ async function reloadIn(context: { after(work: () => unknown): void }, first = '
     read: () => configOf(file.text),
     audit,
     log: { info: say, warn: say, error: say } as unknown as Log,
+    contents: () => [],
     foresee: async (next) => {
       const change = { model: next.server.name, loads: ['2'], unloads: ['1'], champion: { from: '1', to: '2' } };
       return { models: [{ ...change, contract: null, memoryBytes: {} }], keys: [] };

@@ -18,6 +18,7 @@ import { type SourceConfig, sourceOf, sourcesIn } from './network-sources.js';
 import { problemsWith, routedVersions } from './routes.js';
 import { shadowedVersions } from './shadows.js';
 import { passingMemory } from './source-memory.js';
+import { keyProblems } from './token-desk.js';
 import { trustOf } from './trust.js';
 
 /** What is wrong, and where. */
@@ -63,7 +64,7 @@ export async function modelProblems(given: {
     admission.close();
   }
   const routes = problemsWith(config.routes, offered);
-  return [...problems, ...routes.map(({ path, message }) => ({ where: path, message }))];
+  return [...keyProblems(config), ...problems, ...routes.map(({ path, message }) => ({ where: path, message }))];
 }
 
 /** The keys are looked at by file when they are needed; a pinned file that cannot be used is a mistake. */

@@ -4,6 +4,7 @@
  *
  * Must not know how a configuration comes into force.
  */
+import { unreadableClaims } from '../config/claim-places.js';
 import type { Config } from '../config/schema.js';
 import { invalid } from '../core/errors.js';
 import type { Log } from '../log.js';
@@ -51,7 +52,8 @@ export function foreseen(
   { catalogue, rules, registry }: { catalogue: Catalogue; rules: CatalogueOptions; registry: Registry },
 ): ModelChange[] {
   const offered = catalogue.under(rules);
-  const problems = problemsWith(next.routes, offered);
+  const claims = unreadableClaims(next).map(({ path, message }) => ({ path: `routes.${path}`, message }));
+  const problems = [...problemsWith(next.routes, offered), ...claims];
   if (problems.length > 0) throw invalid(problems.map(({ path, message }) => `${path}: ${message}`).join('\n'));
   return modelChanges(registry, offered);
 }

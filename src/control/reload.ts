@@ -49,11 +49,14 @@ export interface ReloadOptions {
   readonly log: Log;
   /** What a configuration would do to models and callers. */
   readonly foresee: (next: Config) => Promise<Pick<Plan, 'models' | 'keys'>>;
+  /** What files that it names say anew. @throws INVALID_ARGUMENT when one is wrong */
+  readonly contents: (current: Config, next: Config) => readonly OptionChange[];
   /** Has the rooms look at the configuration in force. */
   readonly takeUp: (before: Config) => Promise<void>;
 }
 
 const live = [
+  'auth.jwt',
   'models.version_policy',
   'models.keep_previous_ms',
   'model_overrides',
@@ -74,8 +77,9 @@ export class Reload {
   /** What `apply` would change, or what would if this was the file. @throws INVALID_ARGUMENT when the configuration is wrong */
   async plan(file?: ConfigFile): Promise<Plan> {
     const next = this.#options.read(file);
-    const options = differences(this.#options.live.current, next, '');
-    return { options, ...(await this.#options.foresee(merged(this.#options.live.current, next))) };
+    const { live: config, contents } = this.#options;
+    const options = [...differences(config.current, next, ''), ...contents(config.current, next)];
+    return { options, ...(await this.#options.foresee(merged(config.current, next))) };
   }
 
   /** Reads the configuration again and makes it so, one time after another. @throws what is wrong with it; then nothing has changed */
@@ -116,6 +120,7 @@ export class Reload {
 function merged(current: Config, next: Config): Config {
   return {
     ...current,
+    auth: next.auth,
     models: {
       ...current.models,
       version_policy: next.models.version_policy,

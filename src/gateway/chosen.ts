@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { placeOf } from '../config/route-place.js';
 import type { Config } from '../config/schema.js';
+import type { ClaimOf } from '../routing/key.js';
 import { Quotas } from '../routing/quotas.js';
 import { openTracing, type Tracing } from '../trace/tracing.js';
 
@@ -17,7 +18,7 @@ interface Traced {
 }
 
 /** A quota is of all processes together: each has its part. @returns undefined when tenants are not told apart */
-export function quotasOf({ quotas, gateway }: Config, now: () => number): Quotas | undefined {
+export function quotasOf({ quotas, gateway }: Config, now: () => number, claimOf: ClaimOf): Quotas | undefined {
   if (quotas.key.length === 0) return undefined;
   const allowanceOf = ({ ms_per_s, burst_ms }: { ms_per_s: number; burst_ms: number }) => ({
     msPerS: ms_per_s / gateway.processes,
@@ -29,6 +30,7 @@ export function quotasOf({ quotas, gateway }: Config, now: () => number): Quotas
     others: allowanceOf(quotas.others),
     othersMax: quotas.max_others,
     now,
+    claimOf,
   });
 }
 

@@ -16,6 +16,7 @@ import { type InstanceId, instanceNameOf, type VersionSpec } from '../core/model
 import type { RelayCall } from '../core/relay.js';
 import type { RouteTable } from '../core/route.js';
 import { mergeReports, type ShadowReport } from '../core/shadow-report.js';
+import type { TokenRules } from '../core/token-rules.js';
 import { errorOf, type FromGateway, failureOf, type Listening, type LiveSettings, post } from '../ipc.js';
 import { Child, type Exit } from './child.js';
 import type { FleetEvent } from './fleet-event.js';
@@ -126,6 +127,11 @@ export class Fleet {
   settings(settings: LiveSettings): void {
     this.#wanted.settings = settings;
     for (const child of this.#children.values()) child.send({ kind: 'settings', settings });
+  }
+
+  tokens(rules: TokenRules | undefined): void {
+    this.#wanted.tokens = rules;
+    for (const child of this.#children.values()) child.send({ kind: 'tokens', rules });
   }
 
   /** Resolves when every process has sent its counts as they are now. */
