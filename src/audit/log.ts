@@ -12,8 +12,8 @@
  *
  * Must not know what changes mean.
  */
-import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, stat, unlink } from 'node:fs/promises';
+import { constants, statSync } from 'node:fs';
+import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises';
 import { AppendedFile } from '../core/appended-file.js';
 import { GatewayError, invalid } from '../core/errors.js';
 import type { AuditAction } from './actions.js';
@@ -225,7 +225,7 @@ export class AuditLog {
 }
 
 function newestOf(file: AuditFile, handle: FileHandle, held: { bytes: number; isTorn: boolean }): Newest {
-  return { file, lines: new AppendedFile(handle, { place: () => stat(file.path), ...held }) };
+  return { file, lines: new AppendedFile(handle, { place: () => statSync(file.path), ...held }) };
 }
 
 /** A copy that the caller cannot change any more. @throws INVALID_ARGUMENT when it is nothing that an entry can hold */

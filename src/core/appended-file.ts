@@ -18,13 +18,13 @@ interface OpenFile {
   write(bytes: Uint8Array, from: number, length: number, position: number): Promise<{ readonly bytesWritten: number }>;
   truncate(bytes: number): Promise<void>;
   sync(): Promise<void>;
-  stat(): Promise<Place>;
+  stat(): Place | Promise<Place>;
   close(): Promise<void>;
 }
 
 interface AppendedFileOptions {
   /** What is at its path now. */
-  readonly place: () => Promise<Place>;
+  readonly place: () => Place | Promise<Place>;
   /** What of it counts. */
   readonly bytes: number;
   /** It may hold more than that. */
@@ -33,7 +33,7 @@ interface AppendedFileOptions {
 
 export class AppendedFile {
   readonly #file: OpenFile;
-  readonly #place: () => Promise<Place>;
+  readonly #place: () => Place | Promise<Place>;
   #bytes: number;
   /** It may hold more than `#bytes`. */
   #isTorn: boolean;

@@ -134,9 +134,11 @@ function rowsWithin(times: readonly RunTime[], rowsMax: number, { inlineRunUsMax
 }
 
 async function openInline(options: LanesOptions): Promise<Session> {
-  const session = await openSession(options.file, options.session);
   // This thread serves: callers come between.
-  await warm(session, options.warmRows, () => new Promise(setImmediate));
+  const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
+  await pause();
+  const session = await openSession(options.file, options.session);
+  await warm(session, options.warmRows, pause);
   return session;
 }
 

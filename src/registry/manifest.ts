@@ -20,7 +20,7 @@ import { recordFileName } from './store/digest.js';
 
 export const manifestFileName = 'manifest.json';
 
-const bytesMax = 4 * 1024 * 1024;
+export const manifestBytesMax = 4 * 1024 * 1024;
 const depthMax = 32;
 
 const path = z.string().refine(isFilePath, 'expected a relative path inside the version');
@@ -94,7 +94,7 @@ export type Manifest = z.infer<typeof schema>;
 
 /** @throws FAILED_PRECONDITION naming the key, what was expected and, for an unknown one, what was probably meant */
 export function parseManifest(text: string): Manifest {
-  if (text.length > bytesMax) throw refused(`it is longer than ${bytesMax} bytes`);
+  if (text.length > manifestBytesMax) throw refused(`it is longer than ${manifestBytesMax} bytes`);
   let value: unknown;
   try {
     value = JSON.parse(text);

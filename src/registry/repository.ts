@@ -7,7 +7,8 @@
  *
  * Must not know the runtime (the trial is given), sources, or the states of versions.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AdmissionCode, GoldenRecord, GoldenSample } from '../core/admission.js';
 import { GatewayError } from '../core/errors.js';
@@ -18,7 +19,7 @@ import type { VersionPolicy } from './catalogue.js';
 import type { Contract } from './contract.js';
 import { checkExternalData } from './external-data.js';
 import { readGolden } from './golden.js';
-import { type Manifest, manifestFileName, parseManifest, verifyFiles } from './manifest.js';
+import { type Manifest, manifestBytesMax, manifestFileName, parseManifest, verifyFiles } from './manifest.js';
 import type { MemoryNeed } from './memory-budget.js';
 import { readOnnx } from './onnx.js';
 import type { Bringing } from './registry-options.js';
@@ -99,6 +100,7 @@ interface Read {
 }
 
 const modelBytesMax = 2 ** 31;
+const smallBytesMax = 1024 * 1024;
 
 export class Repository {
   readonly #options: RepositoryOptions;
@@ -147,7 +149,7 @@ export class Repository {
   async #read(id: VersionId, { directory, besides, config: own }: Brought, instead: string | undefined): Promise<Read> {
     const config = this.#config(id, instead === undefined ? own : { name: 'config.json', text: instead });
     const manifest = await manifestIn(directory, besides);
-    const file = modelFileOf(config, await modelFileIn(directory, manifest));
+    const file = modelFileOf(config, modelFileIn(directory, manifest));
     const facts = readOnnx(await bytesOf(join(directory, file)));
     await checkExternalData(directory, facts, manifest);
     const { spec, needsBatchTrial, warnings } = versionSpecOf(
@@ -163,7 +165,7 @@ export class Repository {
       this.#options.defaults,
     );
     const whole = this.#options.override({ ...spec, file: join(directory, file) });
-    const modelBytes = facts.externalBytes.reduce((sum, bytes) => sum + bytes, (await stat(whole.file)).size);
+    const modelBytes = facts.externalBytes.reduce((sum, bytes) => sum + bytes, statSync(whole.file).size);
     return { spec: whole, needsBatchTrial, warnings, manifest, modelBytes };
   }
 
@@ -230,11 +232,29 @@ export class Repository {
 
 /** @throws FAILED_PRECONDITION when it cannot be read, or when the files are not those that it lists */
 async function manifestIn(directory: string, besides: readonly string[]): Promise<Manifest | undefined> {
-  const text = await readFile(join(directory, manifestFileName), 'utf8').catch(absentOnly);
+  const text = manifestTextIn(directory);
   if (text === undefined) return undefined;
   const manifest = parseManifest(text);
   await verifyFiles(directory, manifest, besides);
   return manifest;
+}
+
+/** A manifest that is there and cannot be read must not pass for none: its hashes would go unchecked. */
+function manifestTextIn(directory: string): string | undefined {
+  const path = join(directory, manifestFileName);
+  try {
+    const { size } = statSync(path);
+    if (size <= manifestBytesMax) return readFileSync(path, 'utf8');
+    throw new GatewayError(
+      'FAILED_PRECONDITION',
+      `manifest.json has ${size} bytes, at most ${manifestBytesMax} are read`,
+    );
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    throw new GatewayError('FAILED_PRECONDITION', `manifest.json cannot be read: ${code}`);
+  }
 }
 
 function contractOf({ signature, labels }: VersionSpec, manifest: Manifest | undefined): Contract {
@@ -267,8 +287,8 @@ function policyOf(policy: TritonPolicy): VersionPolicy {
 }
 
 /** `model.onnx`, or the only other `*.onnx` there is. */
-async function modelFileIn(directory: string, manifest: Manifest | undefined): Promise<string> {
-  const names = manifest?.files.map(({ path }) => path) ?? (await readdir(directory));
+function modelFileIn(directory: string, manifest: Manifest | undefined): string {
+  const names = manifest?.files.map(({ path }) => path) ?? readdirSync(directory);
   if (names.includes('model.onnx')) return 'model.onnx';
   const models = names.filter((name) => name.endsWith('.onnx') && !name.includes('/'));
   if (models.length === 1) return models[0]!;
@@ -279,21 +299,16 @@ async function modelFileIn(directory: string, manifest: Manifest | undefined): P
 }
 
 async function bytesOf(path: string): Promise<Buffer> {
-  const { size } = await stat(path);
+  const { size } = statSync(path);
   if (size > modelBytesMax)
     throw new GatewayError(
       'FAILED_PRECONDITION',
       `model.onnx has ${size} bytes, at most ${modelBytesMax} are read; use external data`,
     );
-  return readFile(path);
+  // A file this small is in memory already, for it was just written; the pool of threads takes longer.
+  return size <= smallBytesMax ? readFileSync(path) : readFile(path);
 }
 
 function labelTexts(labels: Readonly<Record<string, string>>, config: TritonConfig): Map<string, string> {
   return new Map(labelFilesOf(config).flatMap((name) => (labels[name] === undefined ? [] : [[name, labels[name]]])));
-}
-
-/** A manifest that is there and cannot be read must not pass for none: its hashes would go unchecked. */
-function absentOnly(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT') return undefined;
-  throw new GatewayError('FAILED_PRECONDITION', `manifest.json cannot be read: ${error.code}`);
 }

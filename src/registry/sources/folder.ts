@@ -8,9 +8,10 @@
  * Must not know the store, ONNX or what is served.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, read, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
+import { promisify } from 'node:util';
 import { GatewayError } from '../../core/errors.js';
 import { filesMax, isFilePath, isSignaturePath } from '../file-path.js';
 import { manifestFileName, parseManifest } from '../manifest.js';
@@ -43,6 +44,8 @@ interface SeenFile {
   readonly place: string;
   readonly stats: Stats;
 }
+
+const readInto = promisify(read);
 
 const nestingMax = 32;
 const besideBytesMax = 1024 * 1024;
@@ -225,10 +228,8 @@ export class FolderSource implements Source {
     signal: AbortSignal,
   ): Promise<FileStream> {
     const place = placeOf(file);
-    const handle = await open(place, 'r').catch((error: NodeJS.ErrnoException) => {
-      throw new GatewayError('UNAVAILABLE', `'${file.path}' cannot be read: ${error.code}`, { cause: error });
-    });
-    const before = await handle.stat();
+    const descriptor = openedAt(place, file);
+    const before = fstatSync(descriptor);
     const etag = etagOf(before);
     const offset = from.etag === etag ? from.offset : 0;
     async function* chunks(): AsyncIterable<Uint8Array> {
@@ -237,21 +238,31 @@ export class FolderSource implements Source {
         while (!signal.aborted && at < before.size) {
           // No larger than what is left: memory outside the heap counts towards the next collection of all of it.
           const room = Buffer.allocUnsafe(Math.min(readBytes, before.size - at));
-          const { bytesRead, buffer } = await handle.read(room, 0, room.length, at);
+          const { bytesRead, buffer } = await readInto(descriptor, room, 0, room.length, at);
           if (bytesRead === 0) break;
           at += bytesRead;
           yield buffer.subarray(0, bytesRead);
         }
-        if (etagOf(await handle.stat()) !== etag)
+        if (etagOf(fstatSync(descriptor)) !== etag)
           throw new GatewayError('UNAVAILABLE', `'${file.path}' changed while it was copied`);
       } finally {
-        await handle.close();
+        closeSync(descriptor);
       }
     }
     return { chunks: chunks(), offset, bytes: before.size, etag };
   }
 
   async close(): Promise<void> {}
+}
+
+/** @throws UNAVAILABLE */
+function openedAt(place: string, { path }: ArtifactFile): number {
+  try {
+    return openSync(place, 'r');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new GatewayError('UNAVAILABLE', `'${path}' cannot be read: ${code}`, { cause: error });
+  }
 }
 
 /** Where a file of a folder lies. */

@@ -22,7 +22,7 @@ import {
   statfsSync,
   writeFileSync,
 } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { GatewayError } from '../../core/errors.js';
@@ -37,20 +37,20 @@ const syncsAtOnce = 16;
 const newFile = O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR;
 
 /** A new file that only its owner may read; never one that is there already, nor what a link points to. */
-export function createFile(path: string): Promise<FileHandle> {
-  return open(path, newFile, 0o600);
+export function createFile(path: string): number {
+  return openSync(path, newFile, 0o600);
 }
 
 /** A file that is there, to go on with; undefined when it is not a plain file of one name. */
-export async function reopenFile(path: string): Promise<FileHandle | undefined> {
+export function reopenFile(path: string): number | undefined {
   const found = lstatOf(path);
   if (found === undefined || !found.isFile() || found.nlink !== 1) return undefined;
-  return open(path, O_NOFOLLOW | O_RDWR);
+  return openSync(path, O_NOFOLLOW | O_RDWR);
 }
 
 /** A new file with its content on the disk. */
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
-  const descriptor = openSync(path, newFile, 0o600);
+  const descriptor = createFile(path);
   try {
     writeFileSync(descriptor, content);
     await synced(descriptor);

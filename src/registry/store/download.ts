@@ -64,7 +64,7 @@ export async function download(wanted: Wanted, tally: Tally, retry: Retry, signa
     checkFile(again, expected, subject);
     return again;
   } finally {
-    await part.close();
+    part.close();
   }
 }
 

@@ -10,7 +10,9 @@
  * Must not know where bytes come from.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { type FileHandle, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { closeSync, ftruncateSync, read, write } from 'node:fs';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { z } from 'zod';
 import { absent, createFile, reopenFile } from './disk.js';
 import { bootId } from './lock.js';
@@ -29,51 +31,54 @@ type Note = z.infer<typeof noteSchema>;
 const notedBytesMin = 1024 * 1024;
 const readBytes = 1024 * 1024;
 
+const readInto = promisify(read);
+const writeFrom = promisify(write);
+
 export class Part {
   readonly #path: string;
-  readonly #file: FileHandle;
+  readonly #descriptor: number;
   #hash: Hash = createHash('sha256');
   #bytes = 0;
   #note: Note | undefined;
   /** Some of the bytes are of an earlier process. */
   isInherited = false;
 
-  private constructor(path: string, file: FileHandle) {
+  private constructor(path: string, descriptor: number) {
     this.#path = path;
-    this.#file = file;
+    this.#descriptor = descriptor;
   }
 
   /** @param isJudged its digest is known and will be compared */
   static async open(path: string, isJudged: boolean): Promise<Part> {
-    const fresh = await createFile(path).catch(existing);
+    const fresh = newFile(path);
     if (fresh !== undefined) return new Part(path, fresh);
     const left = await Part.#left(path, isJudged);
     if (left !== undefined) return left;
     await rm(path, { recursive: true, force: true });
     await rm(noteOf(path), { recursive: true, force: true });
-    return new Part(path, await createFile(path));
+    return new Part(path, createFile(path));
   }
 
   /** What an earlier process left, if it counts. */
   static async #left(path: string, isJudged: boolean): Promise<Part | undefined> {
-    const file = await reopenFile(path);
-    if (file === undefined) return undefined;
+    const descriptor = reopenFile(path);
+    if (descriptor === undefined) return undefined;
     const note = await readNote(path);
     if (isJudged || note?.sha256 !== undefined || note?.boot === (await bootId())) {
-      const part = new Part(path, file);
+      const part = new Part(path, descriptor);
       part.#note = note;
       await part.#inherit();
       // What had been finished, and noted, must still be that.
       if (isJudged || note?.sha256 === undefined || note.sha256 === part.sha256) return part;
     }
-    await file.close();
+    closeSync(descriptor);
     return undefined;
   }
 
   async #inherit(): Promise<void> {
     const buffer = Buffer.allocUnsafe(readBytes);
     for (;;) {
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, this.#bytes);
+      const { bytesRead } = await readInto(this.#descriptor, buffer, 0, buffer.length, this.#bytes);
       if (bytesRead === 0) break;
       this.#hash.update(buffer.subarray(0, bytesRead));
       this.#bytes += bytesRead;
@@ -102,7 +107,7 @@ export class Part {
   async append(chunk: Uint8Array): Promise<void> {
     let at = 0;
     while (at < chunk.length) {
-      const { bytesWritten } = await this.#file.write(chunk, at, chunk.length - at, this.#bytes + at);
+      const { bytesWritten } = await writeFrom(this.#descriptor, chunk, at, chunk.length - at, this.#bytes + at);
       at += bytesWritten;
     }
     this.#hash.update(chunk);
@@ -111,7 +116,7 @@ export class Part {
 
   /** Forgets the bytes so far. */
   async restart(): Promise<void> {
-    await this.#file.truncate(0);
+    ftruncateSync(this.#descriptor, 0);
     this.#hash = createHash('sha256');
     this.#bytes = 0;
     this.isInherited = false;
@@ -139,13 +144,19 @@ export class Part {
     return { path, bytes: this.#bytes, sha256 };
   }
 
-  close(): Promise<void> {
-    return this.#file.close();
+  close(): void {
+    closeSync(this.#descriptor);
   }
 }
 
-function existing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'EEXIST') throw error;
+/** Undefined where there is something already. */
+function newFile(path: string): number | undefined {
+  try {
+    return createFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return undefined;
+  }
 }
 
 function noteOf(path: string): string {
