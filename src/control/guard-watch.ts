@@ -11,9 +11,9 @@
  */
 import { nameOf, type VersionId } from '../core/model.js';
 import type { Family } from '../core/series.js';
-import { noTraffic, type Traffic } from '../monitor/breach.js';
-import { type GuardVerdict, guardVerdict } from '../monitor/guard.js';
-import { TrafficHistory, trafficAfter } from './traffic-history.js';
+import { firstWindow, type GuardVerdict, type GuardWindows, guardVerdict } from '../monitor/guard.js';
+import { nothingServed, type Served, servedSince } from '../monitor/served.js';
+import { TrafficHistory } from './traffic-history.js';
 
 /** A version that took the place of another. */
 export interface Swap {
@@ -31,7 +31,7 @@ export type KeptWatches = Readonly<
       readonly previous: string;
       /** Milliseconds since 1970. */
       readonly swappedAt: number;
-      readonly before: Traffic;
+      readonly before: Served;
     }
   >
 >;
@@ -53,9 +53,10 @@ interface Watched extends Swap {
   readonly at: number;
   readonly swappedAt: number;
   /** The last minute of the one before. */
-  readonly before: Traffic;
+  readonly before: Served;
   /** What the new one had answered when it took over. */
-  readonly begun: Traffic;
+  readonly begun: Served;
+  windows: GuardWindows;
 }
 
 export class GuardWatch {
@@ -78,7 +79,8 @@ export class GuardWatch {
     for (const [model, kept] of Object.entries(remembered)) {
       const sinceSwapMs = Math.max(0, epochNow() - kept.swappedAt);
       if (sinceSwapMs > watchMs) continue;
-      this.#watched.set(model, { model, ...kept, at: now() - sinceSwapMs, begun: noTraffic });
+      const windows = firstWindow(sinceSwapMs);
+      this.#watched.set(model, { model, ...kept, at: now() - sinceSwapMs, begun: nothingServed, windows });
     }
   }
 
@@ -103,6 +105,7 @@ export class GuardWatch {
       swappedAt: epochNow(),
       before: this.#history.lastMinuteOf({ model, version: previous }),
       begun: this.#history.of({ model, version }),
+      windows: firstWindow(0),
     });
     this.#save();
   }
@@ -148,11 +151,12 @@ export class GuardWatch {
 
   #judge(watched: Watched, blamed: 'crashed' | 'hung' | null): void {
     const { watchMs, now, putBack, report } = this.#options;
-    const { model, version, at, before, begun } = watched;
+    const { model, version, at, before, begun, windows } = watched;
     const sinceSwapMs = now() - at;
     if (sinceSwapMs > watchMs) return this.forget(model);
-    const after = trafficAfter(this.#history.of({ model, version }), begun);
-    const verdict = guardVerdict({ sinceSwapMs, before, after, blamed });
+    const after = servedSince(this.#history.of({ model, version }), begun);
+    const verdict = guardVerdict({ sinceSwapMs, before, after, windows, blamed });
+    watched.windows = verdict.windows;
     if (!verdict.isRollback) return;
     this.forget(model);
     void putBack(watched, verdict).catch((error: unknown) => report(`put ${nameOf(watched)} back`, error));

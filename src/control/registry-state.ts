@@ -47,6 +47,7 @@ const watches: z.ZodType<KeptWatches> = z.record(
       requests: z.number(),
       faults: z.number(),
       latency: z.object({ boundsMs: counts, counts }),
+      runs: z.object({ boundsMs: counts, counts, sumMs: z.number() }),
     }),
   }),
 );

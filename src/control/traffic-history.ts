@@ -8,10 +8,16 @@
  */
 import { nameOf, type VersionId } from '../core/model.js';
 import type { Family, Series } from '../core/series.js';
-import { noTraffic, type Traffic } from '../monitor/breach.js';
-import { trafficFamilies, trafficSince, versionTraffic } from '../monitor/guard.js';
+import {
+  nothingServed,
+  type Served,
+  servedBy,
+  servedFamilies,
+  servedSince,
+  servedTogether,
+} from '../monitor/served.js';
 
-type ByVersion = ReadonlyMap<string, Traffic>;
+type ByVersion = ReadonlyMap<string, Served>;
 
 interface Mark {
   readonly at: number;
@@ -41,7 +47,7 @@ const endedMax = 10_000;
 export class TrafficHistory {
   readonly #now: () => number;
   readonly #living = new Map<string, Told>();
-  readonly #ended = new Map<string, Traffic>();
+  readonly #ended = new Map<string, Served>();
   /** Oldest first; the first one is a minute old once there was one. */
   readonly #marks: Mark[] = [];
 
@@ -69,18 +75,18 @@ export class TrafficHistory {
   }
 
   /** Since control started. */
-  of(id: VersionId): Traffic {
+  of(id: VersionId): Served {
     const name = nameOf(id);
     let sum = this.#ended.get(name);
     for (const { traffic } of this.#living.values()) sum = added(sum, traffic.get(name));
-    return sum ?? noTraffic;
+    return sum ?? nothingServed;
   }
 
-  lastMinuteOf(id: VersionId): Traffic {
+  lastMinuteOf(id: VersionId): Served {
     const [oldest] = this.#marks;
     const isAMinuteOld = oldest !== undefined && oldest.at <= this.#now() - minuteMs;
     const before = isAMinuteOld ? oldest.traffic.get(nameOf(id)) : undefined;
-    return trafficAfter(this.of(id), before ?? noTraffic);
+    return servedSince(this.of(id), before ?? nothingServed);
   }
 
   /** What has not changed since the last mark is the same value, so that a thousand idle versions cost nothing. */
@@ -97,23 +103,14 @@ export class TrafficHistory {
   }
 }
 
-/** A version that was closed and opened again begins at nothing; then all there is came after. */
-export function trafficAfter(later: Traffic, earlier: Traffic): Traffic {
-  return later.requests < earlier.requests ? later : trafficSince(later, earlier);
-}
-
-function added(a: Traffic | undefined, b: Traffic | undefined): Traffic {
-  if (a === undefined || b === undefined) return a ?? b ?? noTraffic;
-  const { boundsMs } = a.latency.boundsMs.length > 0 ? a.latency : b.latency;
-  const length = Math.max(a.latency.counts.length, b.latency.counts.length);
-  const counts = Array.from({ length }, (_, i) => (a.latency.counts[i] ?? 0) + (b.latency.counts[i] ?? 0));
-  return { requests: a.requests + b.requests, faults: a.faults + b.faults, latency: { boundsMs, counts } };
+function added(a: Served | undefined, b: Served | undefined): Served {
+  return a === undefined || b === undefined ? (a ?? b ?? nothingServed) : servedTogether(a, b);
 }
 
 /** One pass over the series: a table of a thousand models is looked through once, not once for each of them. */
 function trafficByVersion(families: readonly Family[]): ByVersion {
   const seriesOf = new Map<string, { readonly id: VersionId; readonly families: Map<string, Series[]> }>();
-  const told = families.filter(({ name }) => trafficFamilies.includes(name));
+  const told = families.filter(({ name }) => servedFamilies.includes(name));
   for (const family of told) {
     for (const series of family.series) {
       const { model, version } = series.labels;
@@ -126,10 +123,10 @@ function trafficByVersion(families: readonly Family[]): ByVersion {
       else list.push(series);
     }
   }
-  const traffic = new Map<string, Traffic>();
+  const traffic = new Map<string, Served>();
   for (const [name, { id, families: own }] of seriesOf) {
     const ofVersion = told.map((family) => ({ ...family, series: own.get(family.name) ?? [] }));
-    traffic.set(name, versionTraffic(ofVersion, id));
+    traffic.set(name, servedBy(ofVersion, id));
   }
   return traffic;
 }

@@ -2,15 +2,18 @@
  * The guard after a swap: for a minute the new version is compared with the last minute of the old one, and goes back when it
  * fails, crawls, or is blamed for a crash.
  *
- *   families of all processes ─▶ versionTraffic() ─▶ trafficSince() ─▶ guardVerdict()
+ * Requests are slower as well where another program takes the cores, so a p99 alone proves nothing against a version. It crawls
+ * when its p99 is above the limit and its model takes longer by itself: the quickest quarter of its runs, which a busy machine
+ * leaves alone while a run is shorter than a slice of time (0.26 ms stayed 0.26 beside two busy loops on two cores, 0.32 beside
+ * six), and the mean, which such a machine makes longer by as many as share a core (27 ms became 50, and 87). And all of
+ * this in two windows one after the other, for what stalls a machine mostly passes. The runs of a version that is ten times
+ * slower are so in any company.
  *
  * Must not know processes, or how a version is taken back.
  */
-import { isServerFault } from '../core/arm-counts.js';
-import type { OutcomeCode } from '../core/inference.js';
-import type { VersionId } from '../core/model.js';
-import type { Family, Series } from '../core/series.js';
-import { type BreachNumbers, type BreachRule, breachOf, type Traffic } from './breach.js';
+import { type BreachNumbers, type BreachRule, breachOf } from './breach.js';
+import { countAbove, quantileBoundMs, timed } from './latency.js';
+import { nothingServed, type RunTimes, type Served, servedSince } from './served.js';
 
 /** How long after a swap it takes a version back. */
 export const guardMs = 60_000;
@@ -24,67 +27,84 @@ const rule: BreachRule = {
   p99HardMs: null,
 };
 
-/** The families that `versionTraffic` reads. */
-export const trafficFamilies: readonly string[] = ['sluice_requests_total', 'sluice_request_duration_seconds'];
+/** Of the model by itself. */
+const runRule = { runsMin: 10, quickShare: 0.25, quickRatioMax: 2, meanRatioMax: 3 };
 
-/** What a version answered since control started, over protocols and variants. */
-export function versionTraffic(families: readonly Family[], { model, version }: VersionId): Traffic {
-  const seriesOf = (name: string) => {
-    const family = families.find((one) => one.name === name);
-    const series = (family?.series ?? []).filter((one) => one.labels.model === model && one.labels.version === version);
-    return { family, series };
-  };
-  const requests = seriesOf('sluice_requests_total').series;
-  const durations = seriesOf('sluice_request_duration_seconds');
-  return {
-    requests: sumOf(requests),
-    faults: sumOf(requests.filter(({ labels }) => isServerFault(labels.code as OutcomeCode))),
-    latency: {
-      boundsMs: (durations.family?.buckets ?? []).map((seconds) => seconds * 1000),
-      counts: columnSums(durations.series.map(({ counts }) => counts ?? [])),
-    },
-  };
+/** A window is as long and has as many requests and runs as can be judged. */
+const windowMs = 10_000;
+const slowWindowsMin = 2;
+
+/** Windows so far: what the rule carries from one look to the next. */
+export interface GuardWindows {
+  /** Windows up to the last whole one that were slow, one after the other. */
+  readonly slow: number;
+  /** When the present one began, since the swap, and what was served until then. */
+  readonly beganMs: number;
+  readonly began: Served;
 }
 
-function sumOf(series: readonly Series[]): number {
-  return series.reduce((sum, { value }) => sum + value, 0);
+export function firstWindow(sinceSwapMs: number): GuardWindows {
+  return { slow: 0, beganMs: sinceSwapMs, began: nothingServed };
 }
 
-function columnSums(columns: readonly (readonly number[])[]): number[] {
-  const sums: number[] = [];
-  for (const column of columns) for (const [i, count] of column.entries()) sums[i] = (sums[i] ?? 0) + count;
-  return sums;
-}
-
-/** What came after `earlier`. */
-export function trafficSince(later: Traffic, earlier: Traffic): Traffic {
-  return {
-    requests: later.requests - earlier.requests,
-    faults: later.faults - earlier.faults,
-    latency: {
-      boundsMs: later.latency.boundsMs,
-      counts: later.latency.counts.map((count, i) => count - (earlier.latency.counts[i] ?? 0)),
-    },
-  };
+interface GuardNumbers extends BreachNumbers {
+  readonly run_mean_ms: number | null;
+  readonly reference_run_mean_ms: number | null;
 }
 
 export interface GuardVerdict {
   readonly isRollback: boolean;
   readonly reasons: readonly ('crashed' | 'hung' | 'errors' | 'p99')[];
-  readonly numbers: BreachNumbers;
+  readonly numbers: GuardNumbers;
+  /** For the next look. */
+  readonly windows: GuardWindows;
 }
 
 export interface GuardLook {
   readonly sinceSwapMs: number;
   /** The last minute of the old version. */
-  readonly before: Traffic;
+  readonly before: Served;
   /** The new version since the swap. */
-  readonly after: Traffic;
+  readonly after: Served;
+  readonly windows: GuardWindows;
   readonly blamed: 'crashed' | 'hung' | null;
 }
 
-export function guardVerdict({ sinceSwapMs, before, after, blamed }: GuardLook): GuardVerdict {
+export function guardVerdict(look: GuardLook): GuardVerdict {
+  const { sinceSwapMs, before, after, blamed } = look;
+  const windows = windowsAt(look);
   const breach = breachOf(after, before, rule);
-  const reasons = blamed === null ? breach.reasons : [blamed, ...breach.reasons];
-  return { isRollback: reasons.length > 0 && sinceSwapMs <= guardMs, reasons, numbers: breach.numbers };
+  const reasons: GuardVerdict['reasons'][number][] = [];
+  if (blamed !== null) reasons.push(blamed);
+  if (breach.reasons.includes('errors')) reasons.push('errors');
+  if (windows.slow >= slowWindowsMin) reasons.push('p99');
+  const isRollback = reasons.length > 0 && sinceSwapMs <= guardMs;
+  const runs = { run_mean_ms: meanOf(after.runs), reference_run_mean_ms: meanOf(before.runs) };
+  return { isRollback, reasons, numbers: { ...breach.numbers, ...runs }, windows };
+}
+
+function windowsAt({ sinceSwapMs, before, after, windows }: GuardLook): GuardWindows {
+  const { slow, beganMs, began } = windows;
+  const served = servedSince(after, began);
+  const isWhole =
+    sinceSwapMs - beganMs >= windowMs && served.requests >= rule.requestsMin && timed(served.runs) >= runRule.runsMin;
+  if (!isWhole) return windows;
+  return { slow: isSlow(served, before) ? slow + 1 : 0, beganMs: sinceSwapMs, began: after };
+}
+
+function isSlow(served: Served, before: Served): boolean {
+  return breachOf(served, before, rule).reasons.includes('p99') && areRunsSlower(served.runs, before.runs);
+}
+
+/** As far as the bounds of buckets prove it. */
+function areRunsSlower(runs: RunTimes, before: RunTimes): boolean {
+  const { runsMin, quickShare, quickRatioMax, meanRatioMax } = runRule;
+  const quickMs = timed(before) < runsMin ? undefined : quantileBoundMs(before, quickShare);
+  if (quickMs === undefined || meanOf(runs)! < meanRatioMax * meanOf(before)!) return false;
+  return countAbove(runs, quickRatioMax * quickMs) >= (1 - quickShare) * timed(runs);
+}
+
+function meanOf(runs: RunTimes): number | null {
+  const count = timed(runs);
+  return count === 0 ? null : runs.sumMs / count;
 }
