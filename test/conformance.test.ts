@@ -141,7 +141,7 @@ test('load and unload by calls', async (context) => {
   context.after(() => server.kill('SIGKILL'));
   const grpc = grpcDoor(server.grpc);
   context.after(() => grpc.close());
-  await checkLoading(context, httpDoor(server.http), grpc);
+  await checkLoading(context, server, { http: httpDoor(server.http), grpc });
   grpc.close();
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });

@@ -57,6 +57,9 @@ function checkExplicit({ models }: Pick<Config, 'models'>): void {
   throw new GatewayError('UNAVAILABLE', 'explicit model load / unload is not allowed');
 }
 
+/** As JSON: with everything else it must find room in one line of the audit log. */
+const configBytesMax = 240 * 1024;
+
 /** The only load parameter there is so far. @throws INVALID_ARGUMENT, PERMISSION_DENIED */
 function configOf(parameters: Readonly<Record<string, unknown>>): string | undefined {
   for (const [key, value] of Object.entries(parameters)) {
@@ -64,6 +67,11 @@ function configOf(parameters: Readonly<Record<string, unknown>>): string | undef
     if (key !== 'config') throw new GatewayError('INVALID_ARGUMENT', `Unrecognized load parameter '${key}'`);
     if (typeof value !== 'string')
       throw new GatewayError('INVALID_ARGUMENT', `load parameter 'config' must be a string`);
+    const bytes = Buffer.byteLength(JSON.stringify(value));
+    if (bytes > configBytesMax) {
+      const text = `load parameter 'config' of ${bytes} bytes as JSON, at most ${configBytesMax} are accepted`;
+      throw new GatewayError('INVALID_ARGUMENT', text);
+    }
   }
   return parameters.config as string | undefined;
 }

@@ -19,7 +19,11 @@ function namedBytes(field: number, name: string): Buffer {
 }
 
 /** A server with load policy explicit that offers `simple` and nothing else. */
-export async function checkLoading(context: TestContext, http: Door, grpc: GrpcClient): Promise<void> {
+export async function checkLoading(
+  context: TestContext,
+  server: Pick<Server, 'http'>,
+  { http, grpc }: { readonly http: Door; readonly grpc: GrpcClient },
+): Promise<void> {
   const codes = async () => {
     const answers = await Promise.all([http.infer('json', simpleOf(1)), grpc.infer('raw', simpleOf(1))]);
     return answers.map(({ code }) => code);
@@ -63,6 +67,30 @@ export async function checkLoading(context: TestContext, http: Door, grpc: GrpcC
       [code, details],
       [3, "invalid model name '../etc', model name must not contain path traversal characters"],
     );
+  });
+  await context.test('a configuration that is too large is refused, and the next call is answered', async () => {
+    const load = async (config: string) => {
+      const body = Buffer.from(JSON.stringify({ parameters: { config } }));
+      const reply = await fetch(`${server.http}/v2/repository/models/simple/load`, { method: 'POST', body });
+      const { error } = (await reply.json()) as { error?: string };
+      const message = { model_name: 'simple', parameters: { config: { string_param: config } } };
+      const overGrpc = await grpc.call('RepositoryModelLoad', message).then(
+        () => [0, undefined],
+        ({ code, details }) => [code, details],
+      );
+      return [reply.status, error, ...overGrpc];
+    };
+    /** As many bytes of JSON, its quotes counted. */
+    const spaces = (bytes: number) => ' '.repeat(bytes - 2);
+    const limit = 240 * 1024;
+    const text = (bytes: number) => `load parameter 'config' of ${bytes} bytes as JSON, at most ${limit} are accepted`;
+    for (const bytes of [limit + 1, 300_000, 4_000_000]) {
+      assert.deepEqual(await load(spaces(bytes)), [400, text(bytes), 3, text(bytes)]);
+    }
+    assert.deepEqual(await load('"'.repeat(limit / 2)), [400, text(limit + 2), 3, text(limit + 2)]);
+    const accepted = await load(`{"max_batch_size": 4}${spaces(limit - 23)}`);
+    assert.deepEqual(accepted, [200, undefined, 0, undefined]);
+    await grpc.call('RepositoryModelUnload', { model_name: 'simple' });
   });
   await context.test(
     'infer, load and unload at once: every answer names a version or says that there is none',
