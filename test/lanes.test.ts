@@ -29,6 +29,7 @@ function open(context: TestContext, change: Partial<LanesOptions>): Promise<Lane
     hardRunTimeoutMs: 60_000,
     marks: new Marks(undefined),
     onOverdue: () => assert.fail('a run was overdue'),
+    onStarting: () => {},
     isBackground: false,
     ...change,
   });
@@ -39,7 +40,7 @@ function ones(rows: number): Tensor {
 }
 
 test('a version whose full batch is short runs inline, and starts a thread for what is larger than a batch', async (context) => {
-  const lanes = await open(context, {});
+  const lanes = await open(context, { onStarting: () => assert.fail('threads were started') });
   assert.deepEqual([lanes.inlineRowsMax, lanes.threads, lanes.inputs[0]!.name], [4, 0, 'INPUT0']);
   assert.deepEqual((await lanes.runInline([ones(4)]))[0]!.shape, [4, 3]);
   assert.equal(lanes.threads, 0);
@@ -53,8 +54,9 @@ test('a full batch that is too long has its threads from the start, and small on
     { rows: 1, runUs: 5 },
     { rows: 4, runUs: 2e6 },
   ];
-  const lanes = await open(context, { runTimes });
-  assert.deepEqual([lanes.threads, lanes.inlineRowsMax], [1, 4]);
+  let starts = 0;
+  const lanes = await open(context, { runTimes, onStarting: () => starts++ });
+  assert.deepEqual([lanes.threads, lanes.inlineRowsMax, starts], [1, 4, 1]);
   await lanes.close();
 });
 

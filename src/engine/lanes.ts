@@ -41,6 +41,8 @@ export interface LanesOptions {
   readonly marks: Marks;
   /** Called once when a run is over the limit. */
   readonly onOverdue: () => void;
+  /** Called when opening it starts threads, which one that runs inline does not. */
+  readonly onStarting: () => void;
   /** Its runs give way to everything else. */
   readonly isBackground: boolean;
 }
@@ -86,6 +88,7 @@ async function openMarked(options: LanesOptions): Promise<Lanes> {
     const { inputs, outputs } = inline;
     return new PoolLanes({ inline, pool: undefined }, { inputs, outputs, inlineRowsMax: rowsMax }, options);
   }
+  options.onStarting();
   const pool = startPool(options);
   const { inputs, outputs, runTimes } = (await greet(pool, options))[0]!;
   const inlineRowsMax = isSmall ? rowsWithin(runTimes, rowsMax, options) : 0;

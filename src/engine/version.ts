@@ -41,6 +41,8 @@ export interface EngineOptions {
   readonly priorityAgingMs: number;
   readonly marks: Marks;
   readonly onOverdue: (id: VersionId) => void;
+  /** Opening the version starts its threads. */
+  readonly onStarting?: () => void;
   /** Of a tenant in a queue; undefined = there are no tenants. */
   readonly weightOf?: ((tenant: string) => number) | undefined;
 }
@@ -69,6 +71,7 @@ export async function openVersion(spec: VersionSpec, options: EngineOptions): Pr
       if (spec.role === 'shadow') gaveUp();
       options.onOverdue(spec.id);
     },
+    onStarting: () => options.onStarting?.(),
     isBackground: spec.rank === 'background',
   });
   const difference = differenceOf(spec.signature, lanes);

@@ -62,9 +62,13 @@ export class Instances {
   open(spec: VersionSpec): void {
     const { tell } = this.#options;
     const instance = instanceOf(spec);
-    this.#startingThreads += spec.instances;
+    let starting = 0;
+    const onStarting = () => {
+      starting = spec.instances;
+      this.#startingThreads += starting;
+    };
     const isOpen = this.#memory.begin(instanceNameOf(instance));
-    const opened = this.#opened(spec).then(
+    const opened = this.#opened(spec, onStarting).then(
       (version) => {
         void this.#replace(spec, version)?.drain();
         tell({ kind: 'opened', ...instance });
@@ -73,12 +77,12 @@ export class Instances {
     );
     this.#opening.set(instanceNameOf(instance), opened);
     void opened.then(() => {
-      this.#startingThreads -= spec.instances;
+      this.#startingThreads -= starting;
       isOpen();
     });
   }
 
-  #opened(spec: VersionSpec): Promise<DrainableVersion> {
+  #opened(spec: VersionSpec, onStarting: () => void): Promise<DrainableVersion> {
     const { config, observe, now, tell } = this.#options;
     const { engine, batching, quotas } = config;
     return openVersion(spec, {
@@ -90,6 +94,7 @@ export class Instances {
       priorityAgingMs: batching.priority_aging_ms,
       marks: this.#marks,
       weightOf: quotas.key.length === 0 ? undefined : (tenant) => quotas.tenants[tenant]?.weight ?? 1,
+      onStarting,
       onOverdue: () => {
         if (spec.role === 'shadow') this.#stuckThreads++;
         tell({ kind: 'overdue', ...instanceOf(spec) });
