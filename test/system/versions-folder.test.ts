@@ -27,8 +27,7 @@ test('what is done to a folder under load', { timeout: 90_000 }, async (context)
   const server = await startServer({
     models,
     env: state.env,
-    // The guard would compare latencies, on a machine that this test does not have to itself.
-    flags: ['--models-poll-ms', '400', '--models-keep-previous-ms', '1000', '--models-guard-ms', '0'],
+    flags: ['--models-poll-ms', '400', '--models-keep-previous-ms', '1000'],
   });
   context.after(() => server.kill('SIGKILL'));
   const put = (version: string, file: string, content: Buffer | string) => {
