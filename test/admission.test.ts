@@ -166,6 +166,25 @@ test('every batch size is run once, the preferred ones and the largest too', asy
   assert.deepEqual(await rowsOf(false), [0]);
 });
 
+test('the memory that a trial took is its own: not that of another one before it, nor of this process', {
+  skip: unlessThere('/proc/self/clear_refs'),
+}, async (context) => {
+  const { admit } = startAdmission(context);
+  const peakOf = async (bytes: Buffer) => {
+    const verdict = await admit(bytes);
+    assert.ok(verdict.ok);
+    return verdict.peakRssBytes / mebibyte;
+  };
+  const held = Buffer.alloc(process.memoryUsage.rss() > 160 * mebibyte ? 0 : 160 * mebibyte, 1);
+  const before = await peakOf(fixtures.identity());
+  const large = await peakOf(fixtures.dense([30, 2000, 2000, 2]));
+  const after = await peakOf(fixtures.identity());
+  assert.ok(before < 120, `${before} MiB, while this process holds ${held.length} bytes more`);
+  assert.ok(large > before + 15, `${large} MiB with 16 MB of weights, ${before} without`);
+  assert.ok(after < large - 10, `${after} MiB after it, ${large} with it`);
+  context.diagnostic(`${[before, large, after].map(Math.round)} MiB`);
+});
+
 /** An entry of our own in the place of the probe: what does a child see of its world? */
 function entryOf(directory: string, code: string): URL {
   const file = join(directory, 'entry.mjs');

@@ -14,6 +14,7 @@ import type { RunTime, SessionPolicy, Signature } from '../core/model.js';
 import { shapeText, type TensorSpec } from '../core/tensor.js';
 import { Complaint, complaintOf } from './complaint.js';
 import { fingerprintOf } from './fingerprint.js';
+import { forgetPeak, peakBytes } from './peak-memory.js';
 import { checkRecord, replayAlone, whyNotInBatch } from './replay.js';
 import { openSession, type Session, type SessionTensor } from './session.js';
 import { measureRuns, whyNotBatched } from './trial.js';
@@ -44,7 +45,7 @@ export type Verdict =
       readonly openMs: number;
       /** By rows, ascending: 1, the preferred sizes and the largest; rows 0 = the model has no batches. */
       readonly runTimes: readonly RunTime[];
-      /** Highest resident memory of the child, some 80 MB of its own included. */
+      /** Highest resident memory of the child during this trial: its own 80 MB and what earlier ones left included. */
       readonly peakRssBytes: number;
       readonly record: GoldenRecord;
     }
@@ -54,6 +55,7 @@ const runsOfEachSize = 3;
 
 async function judge(candidate: Candidate): Promise<Verdict> {
   let session: Session | undefined;
+  forgetPeak();
   try {
     const startedAt = performance.now();
     session = await openSession(candidate.file, candidate.session);
@@ -84,7 +86,6 @@ async function tryOut(candidate: Candidate, session: Session, openMs: number): P
   const sample = replayed.find(({ inputs: own }) => own.every(({ shape }) => shape[0] !== 0));
   const runTimes = await measureRuns(session, sizes, runsOfEachSize, sample?.inputs);
   const outputsSha256 = replayed.map(({ sha256 }) => sha256);
-  const peakRssBytes = process.resourceUsage().maxRSS * 1024;
   return {
     ok: true,
     inputs,
@@ -92,7 +93,7 @@ async function tryOut(candidate: Candidate, session: Session, openMs: number): P
     notBatched,
     openMs,
     runTimes,
-    peakRssBytes,
+    peakRssBytes: peakBytes(),
     record: { fingerprint, outputsSha256 },
   };
 }

@@ -17,7 +17,7 @@ const mebibyte = 2 ** 20;
 const trialOwnBytes = 80 * mebibyte;
 
 export interface MemoryNeed {
-  /** Highest resident memory of the process that tried it. */
+  /** Highest resident memory of the process that tried it, during the trial. */
   readonly peakBytes: number;
   /** Threads that will run it in each gateway process. */
   readonly instances: number;

@@ -61,7 +61,7 @@ export class ProbeChild {
     return !this.#isEnded && this.#child.connected;
   }
 
-  /** Highest resident memory so far; undefined where the system does not say. */
+  /** Highest resident memory since its present trial began; undefined where the system does not say. */
   get peakBytes(): number | undefined {
     try {
       const status = readFileSync(`/proc/${this.#child.pid}/status`, 'latin1');

@@ -12,7 +12,7 @@ export const trialReport = z.object({
   /** Runtime, machine and options, under which golden samples must give the same bits again. */
   fingerprint: z.string(),
   openMs: z.number(),
-  /** Highest resident memory of the process that tried it. */
+  /** Highest resident memory of the process that tried it, during this trial; what the process takes by itself included. */
   peakBytes: z.number(),
   /** Threads that were to run it in each gateway process. */
   instances: z.number(),
