@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GuardWatch, type KeptWatches, type Swap } from '../src/control/guard-watch.js';
 import { TrafficHistory } from '../src/control/traffic-history.js';
-import type { Family, Series } from '../src/core/series.js';
+import { type Family, type Series, secondsBuckets } from '../src/core/series.js';
+import { Tally } from '../src/core/tally.js';
 import type { GuardVerdict } from '../src/monitor/guard.js';
 
 /** What one process tells: by version of model m, how many requests it answered and how many of them failed. */
@@ -56,6 +57,41 @@ test('a version that fails is put back once, with what both answered in a minute
   assert.equal(verdict.numbers.requests, 60);
   assert.equal(verdict.numbers.reference_faults, 0, 'what failed before the last minute is long ago');
   assert.ok(verdict.numbers.reference_requests >= 50 && verdict.numbers.reference_requests <= 70);
+});
+
+/** As `told`, with the time that every request and its run took. */
+function timed(counts: Readonly<Record<string, readonly [requests: number, ms: number]>>): Family[] {
+  const series = Object.entries(counts).map(([version, [requests, ms]]): Series => {
+    const tally = new Tally(secondsBuckets);
+    for (let i = 0; i < requests; i++) tally.add(ms / 1000);
+    return tally.series({ model: 'm', version });
+  });
+  const names = ['sluice_request_duration_seconds', 'sluice_inference_duration_seconds'];
+  const histograms = names.map(
+    (name): Family => ({ name, help: '', type: 'histogram', buckets: secondsBuckets, series }),
+  );
+  const requests = Object.entries(counts).map(([version, [count]]) => [version, [count, 0]] as const);
+  return [...told(Object.fromEntries(requests)), ...histograms];
+}
+
+test('a version that crawls is put back after two windows, after a restart too', async () => {
+  for (const isRestarted of [false, true]) {
+    const first = watchOf();
+    first.watch.put('a', timed({ 1: [500, 1] }));
+    first.watch.swapped(swap);
+    await first.watch.saved();
+    first.disk.atMs += 30_000;
+    const { watch, backs, clock } = isRestarted ? watchOf(60_000, first.disk) : first;
+    for (let seconds = 1; seconds < 20; seconds++) {
+      clock.ms = seconds * 1000;
+      watch.put('a', timed({ 1: [500, 1], 2: [10 * seconds, 10] }));
+    }
+    assert.equal(backs.length, 0);
+    clock.ms = 20_000;
+    watch.put('a', timed({ 1: [500, 1], 2: [200, 10] }));
+    const { verdict } = backs[0]!;
+    assert.deepEqual([verdict.reasons, Math.round(verdict.numbers.run_mean_ms!)], [['p99'], 10]);
+  }
 });
 
 test('the processes count together, and what one counted that has ended is not lost', () => {
