@@ -118,6 +118,7 @@ registry:
       assert.match(String(reason), /addresses only, which this source may not connect to/);
     }
     assert.ok((await events('address')) >= 2);
+    assert.ok((await metric(server, 'sluice_outbound_refused_total{reason="address"}')) >= 2);
     // What a URL calls 0x7f.1 is 127.0.0.1 before anybody looks, and that one the configuration has named.
     assert.equal(server.log.filter((line) => line.msg === 'source.down' && line.source === 'short').length, 0);
   });
