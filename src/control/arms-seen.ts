@@ -8,16 +8,25 @@
 import type { ArmTake } from '../core/arm-counts.js';
 import type { Experiment } from '../core/route.js';
 import { ArmLedger } from '../monitor/arm.js';
+import { type ExperimentMemory, freshMemory } from '../monitor/experiment-plan.js';
 import { PhaseCounts } from '../monitor/phase-counts.js';
 
 export interface SeenPhase {
   readonly model: string;
   readonly experiment: Experiment;
   readonly sinceMs: number;
+  /** What looks had found when this process began to count: with counts that were kept, what was found in them. */
+  readonly memory: ExperimentMemory;
   /** Beside those that need no labels. */
   readonly labelMetrics: readonly string[];
   readonly counts: PhaseCounts;
 }
+
+/** Puts what was counted before a restart into new counts; undefined when there is nothing of this very phase. */
+export type Restore = (
+  experiment: Experiment,
+  counts: PhaseCounts,
+) => Pick<SeenPhase, 'sinceMs' | 'memory'> | undefined;
 
 /** Whose prediction was labelled. */
 export interface LabelledArm {
@@ -33,12 +42,14 @@ export type LabelValues = (metric: string) => readonly [now: number | undefined,
 export class ArmsSeen {
   readonly #ledger = new ArmLedger();
   readonly #now: () => number;
+  readonly #restore: Restore;
   #phases = new Map<string, SeenPhase>();
   /** Requests whose keys found no room in a process. */
   untold = 0;
 
-  constructor(now: () => number) {
+  constructor(now: () => number, restore: Restore = () => undefined) {
     this.#now = now;
+    this.#restore = restore;
   }
 
   /** By the model that callers ask for. */
@@ -65,7 +76,8 @@ export class ArmsSeen {
         variants,
         labelMetrics: metrics,
       });
-      phases.set(model, { model, experiment, sinceMs: this.#now(), labelMetrics: metrics, counts });
+      const begun = this.#restore(experiment, counts) ?? { sinceMs: this.#now(), memory: freshMemory(phase) };
+      phases.set(model, { model, experiment, labelMetrics: metrics, counts, ...begun });
       this.#ledger.forgetBefore(name, phase);
     }
     this.#phases = phases;

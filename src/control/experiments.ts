@@ -3,7 +3,8 @@
  *
  *   counts of the phase ─ look, once a minute and when asked ─▶ read-out, and the smallest p so far
  *
- * What a phase remembers is forgotten with its counts, at a new phase and at a restart: two samples have no common minimum.
+ * What a phase remembers is forgotten with its counts at a new phase, and kept with them over a restart: two samples have no
+ * common minimum.
  *
  * Must not know who asks.
  */
@@ -12,12 +13,7 @@ import { GatewayError } from '../core/errors.js';
 import type { Family } from '../core/series.js';
 import { adviceOf } from '../monitor/advice.js';
 import { type ExperimentReadOut, readOut } from '../monitor/experiment.js';
-import {
-  type ExperimentMemory,
-  type ExperimentMetric,
-  type ExperimentPlan,
-  freshMemory,
-} from '../monitor/experiment-plan.js';
+import type { ExperimentMemory, ExperimentMetric, ExperimentPlan } from '../monitor/experiment-plan.js';
 import { quantileBoundMs } from '../monitor/latency.js';
 import { defaultCanaryPolicy, metricFacts } from '../monitor/policy.js';
 import { isMismatch } from '../monitor/srm.js';
@@ -46,6 +42,8 @@ export interface ExperimentsOptions {
   readonly onMismatch: (answer: ExperimentAnswer) => void;
   /** How right a version probably is since then, without labels; undefined while nobody can tell. */
   readonly estimateOf: EstimateOf;
+  /** What slow meant before a restart, by experiment. */
+  readonly slowMs?: ReadonlyMap<string, number>;
 }
 
 /** Requests from which on a p95 is more than its slowest ten. */
@@ -56,13 +54,21 @@ export class Experiments {
   /** By experiment and phase. */
   #memories = new Map<string, ExperimentMemory>();
   readonly #slowMs = new Map<string, number>();
+  /** The same of experiments that were there before a restart and may come yet. */
+  readonly #slowMsKept: Map<string, number>;
 
   constructor(options: ExperimentsOptions) {
     this.#options = options;
+    this.#slowMsKept = new Map(options.slowMs);
   }
 
   slowMs(experiment: string): number | undefined {
-    return this.#slowMs.get(experiment);
+    return this.#slowMs.get(experiment) ?? this.#slowMsKept.get(experiment);
+  }
+
+  /** What looks have found in a phase so far. */
+  memoryOf({ experiment, memory }: SeenPhase): ExperimentMemory {
+    return this.#memories.get(keyOf(experiment)) ?? memory;
   }
 
   /** The champion's p95 of a phase, rounded up to a bound, is what slow means from then on. @returns those found now */
@@ -71,7 +77,12 @@ export class Experiments {
     const living = new Set(Array.from(this.#options.seen.phases.values(), ({ experiment }) => experiment.name));
     for (const name of this.#slowMs.keys()) if (!living.has(name)) this.#slowMs.delete(name);
     for (const { model, experiment, counts } of this.#options.seen.phases.values()) {
-      if (this.#slowMs.has(experiment.name)) continue;
+      const known = this.slowMs(experiment.name);
+      if (known !== undefined) {
+        this.#slowMs.set(experiment.name, known);
+        this.#slowMsKept.delete(experiment.name);
+        continue;
+      }
       const { requests, latency } = counts.trafficOf(experiment.champion);
       const bound = requests < requestsMin ? undefined : quantileBoundMs(latency, 0.95);
       if (bound === undefined || bound === Infinity) continue;
@@ -100,16 +111,15 @@ export class Experiments {
 
   #look(seen: SeenPhase): ExperimentAnswer {
     const { model, experiment, counts, sinceMs } = seen;
-    const key = `${experiment.name}:${experiment.phase}`;
     const plan = this.#planOf(seen);
     const arms = counts.arms().map((arm) => {
       const { version, weight, model: answering } = experiment.variants.find(({ name }) => name === arm.variant)!;
       const estimate = this.#options.estimateOf({ model: answering, version }, sinceMs);
       return { ...estimatedArm(arm, estimate), version, weight };
     });
-    const memory = this.#memories.get(key) ?? freshMemory(experiment.phase);
+    const memory = this.memoryOf(seen);
     const look = readOut({ plan, arms, memory, keysOverCap: counts.keys.keysOverCap });
-    this.#remember(key, look.memory);
+    this.#remember(keyOf(experiment), look.memory);
     const answer: ExperimentAnswer = {
       ...look.readOut,
       model,
@@ -128,9 +138,7 @@ export class Experiments {
   /** Of phases that are over nothing is kept. */
   #remember(key: string, memory: ExperimentMemory): void {
     this.#memories.set(key, memory);
-    const living = new Set(
-      Array.from(this.#options.seen.phases.values(), ({ experiment: e }) => `${e.name}:${e.phase}`),
-    );
+    const living = new Set(Array.from(this.#options.seen.phases.values(), ({ experiment }) => keyOf(experiment)));
     this.#memories = new Map([...this.#memories].filter(([name]) => living.has(name)));
   }
 
@@ -184,6 +192,10 @@ export class Experiments {
       ),
     ];
   }
+}
+
+function keyOf({ name, phase }: SeenPhase['experiment']): string {
+  return `${name}:${phase}`;
 }
 
 function successOf(metric: string): Omit<ExperimentMetric, 'metric'> {

@@ -283,7 +283,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     routes,
     close: async () => {
       clearInterval(timer);
-      routes.close();
+      await routes.close();
       registry.close();
       await supply.close();
       await guard.saved();

@@ -6,6 +6,7 @@
  * Must not know any rule: rules live in the rooms.
  */
 import type { AuditLog } from '../audit/log.js';
+import { experimentNameOf } from '../config/route-agreement.js';
 import type { Config } from '../config/schema.js';
 import type { ArmTake } from '../core/arm-counts.js';
 import type { VersionId } from '../core/model.js';
@@ -20,6 +21,7 @@ import { isUnderWay } from './canary-run.js';
 import { gauge } from './counts.js';
 import type { EstimateOf } from './estimated-arm.js';
 import { type ExperimentAnswer, Experiments } from './experiments.js';
+import { KeptPhases } from './kept-phases.js';
 import { RouteChanges } from './route-changes.js';
 import { RouteDesk } from './route-desk.js';
 import { canaryDocuments } from './route-document.js';
@@ -68,12 +70,13 @@ export interface RouteRoom {
   stageOf(id: VersionId): 'shadow' | 'canary' | undefined;
   blame(id: VersionId, reason: 'crashed' | 'hung'): void;
   families(): Family[];
-  close(): void;
+  close(): Promise<void>;
 }
 
 const tickMs = 100;
 /** How often what is slow is looked for. */
 const freezeMs = 1000;
+/** How often experiments are looked at, and written down. */
 const lookMs = 60_000;
 /** A process that does not answer must not keep a broken candidate in place. */
 const refreshMsMax = 1000;
@@ -82,7 +85,6 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
   const { state, audit, log, configured, publish } = tools;
   const startedAt = tools.epochNow() - tools.now();
   const now = () => startedAt + tools.now();
-  const seen = new ArmsSeen(now);
   const changes = await RouteChanges.open({
     state,
     configured,
@@ -90,6 +92,9 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     report: (message) => log.warn('routes', { message }),
   });
   const written = () => changes.inForce();
+  const names = Object.entries(written()).map(([model, route]) => experimentNameOf(model, route));
+  const kept = await KeptPhases.open({ state, log }, names);
+  const seen = new ArmsSeen(now, kept.restore);
   const book = await CanaryBook.open({ state, audit, now, routes: written });
   const { promote, onRollback, estimateOf, shares } = tools;
   const stages = await RouteStages.open(state, { audit, log, book, changes, shares });
@@ -99,6 +104,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     seen,
     routes: written,
     estimateOf,
+    slowMs: kept.slowMs,
     onMismatch: (answer) => {
       const { experiment, phase, srm, model } = answer;
       log.warn('experiment.srm', { experiment, route: model, phase, p: srm.p_seq, keys: JSON.stringify(srm.keys) });
@@ -120,6 +126,14 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     }
     if (found.length > 0) await publish('slow');
   };
+  /** Of a canary under way nothing: a restart counts its step anew. */
+  const keep = () => {
+    const phases = [...seen.phases.values()].filter(({ model }) => {
+      const run = book.runOf(model);
+      return run === undefined || !isUnderWay(run);
+    });
+    return kept.keep(phases.map((phase) => ({ seen: phase, memory: experiments.memoryOf(phase) })));
+  };
   const due = { freezeAt: now() + freezeMs, lookAt: now() + lookMs, isBusy: false };
   const tick = async () => {
     if (seen.phases.size === 0) return;
@@ -136,6 +150,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     if (at >= due.lookAt) {
       due.lookAt = at + lookMs;
       experiments.lookAtAll();
+      await keep();
     }
   };
   const timer = setInterval(() => {
@@ -167,7 +182,10 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
         canaryDocuments(shown).map(({ model, place }) => ({ labels: { model }, value: place })),
       ),
     ],
-    close: () => clearInterval(timer),
+    close: () => {
+      clearInterval(timer);
+      return keep();
+    },
   };
 }
 

@@ -34,11 +34,15 @@ export class ArmLedger {
   }
 
   ended(process: string): void {
-    for (const [name, report] of this.#living.get(process) ?? []) {
-      const before = this.#retained.get(name)?.counts ?? noArmCounts;
-      this.#retained.set(name, { ...report, counts: addArmCounts(before, report.counts) });
-    }
+    for (const report of this.#living.get(process)?.values() ?? []) this.retain(report);
     this.#living.delete(process);
+  }
+
+  /** What was counted by processes that are no more. */
+  retain(report: ArmReport): void {
+    const name = nameOf(report);
+    const before = this.#retained.get(name)?.counts ?? noArmCounts;
+    this.#retained.set(name, { ...report, counts: addArmCounts(before, report.counts) });
   }
 
   countsOf(arm: ArmId): ArmCounts {

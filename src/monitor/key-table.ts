@@ -2,6 +2,7 @@
  * What the keys of one phase did: for each key its variant, and for each metric how many observations and their sum.
  *
  *   deltas of K processes, labels that come later ─▶ add() ─▶ columns by key ─▶ moments of an arm and metric
+ *                                                            state() ⇄ restore()
  *
  * One key meets any of the processes, so only here is it one unit. The table takes the first keys it sees, up to a limit, and
  * counts the others: who comes first does not depend on the variant, so the comparison stays fair.
@@ -29,6 +30,16 @@ interface Column {
   sums: Float64Array;
 }
 
+/** Everything that a table holds, one entry of each column for one key. */
+export interface KeyTableState {
+  readonly keys: Float64Array;
+  /** By place among the variants. */
+  readonly variantOf: Uint8Array;
+  readonly columns: Readonly<Record<string, Readonly<Column>>>;
+  readonly keysOverCap: number;
+  readonly keysMoved: number;
+}
+
 const rowsAtFirst = 1024;
 
 export class KeyTable {
@@ -42,6 +53,8 @@ export class KeyTable {
   keysOverCap = 0;
   /** Deltas of keys that came with two variants in one phase, which assignment does not do. */
   keysMoved = 0;
+  /** How often something came: whoever keeps the table sees by it whether there is more to keep. */
+  additions = 0;
 
   constructor({ variants, labelMetrics, keysMax }: KeyTableOptions) {
     this.#variants = variants;
@@ -53,6 +66,7 @@ export class KeyTable {
   addDeltas(deltas: KeyDeltas): void {
     const variant = this.#indexOf(deltas.variant);
     const [errors, slow] = [this.#column(errorRate), this.#column(slowShare)];
+    this.additions++;
     for (let i = 0; i < deltas.keys.length; i++) {
       const row = this.#rowOf(variant, deltas.keys[i]!);
       if (row === undefined) continue;
@@ -67,6 +81,7 @@ export class KeyTable {
   /** One observation of a metric that needs labels; a replaced label is taken back by `count` −1 and its own value. */
   addLabel(variant: string, key: number, observation: { metric: string; count: number; sum: number }): void {
     const column = this.#column(observation.metric);
+    this.additions++;
     const row = this.#rowOf(this.#indexOf(variant), key);
     if (row === undefined) return;
     column.counts[row]! += observation.count;
@@ -86,6 +101,48 @@ export class KeyTable {
   /** Every metric of a variant by name. */
   metricsOf(variant: string): Record<string, Moments> {
     return Object.fromEntries(Array.from(this.#columns.keys(), (metric) => [metric, this.momentsOf(variant, metric)]));
+  }
+
+  /** As it is now: columns are not copied. */
+  state(): KeyTableState {
+    const rows = this.#rows.size;
+    const column = ({ counts, sums }: Column) => ({ counts: counts.subarray(0, rows), sums: sums.subarray(0, rows) });
+    return {
+      keys: Float64Array.from(this.#rows.keys()),
+      variantOf: this.#variantOf.subarray(0, rows),
+      columns: Object.fromEntries(Array.from(this.#columns, ([metric, one]) => [metric, column(one)])),
+      keysOverCap: this.keysOverCap,
+      keysMoved: this.keysMoved,
+    };
+  }
+
+  /**
+   * Goes on where another table of the same variants was. A metric that this one does not have is left out, and one that
+   * the other had not begins now.
+   * @throws INTERNAL for a state that no table has had; this one is as it was
+   */
+  restore({ keys, variantOf, columns, keysOverCap, keysMoved }: KeyTableState): void {
+    const rows = keys.length;
+    const columnsHere = Object.values(columns).flatMap(({ counts, sums }) => [counts, sums]);
+    const isWhole =
+      rows <= this.#keysMax &&
+      new Set(keys).size === rows &&
+      [variantOf, ...columnsHere].every(({ length }) => length === rows) &&
+      variantOf.every((variant) => variant < this.#variants.length) &&
+      [keys, ...columnsHere].every((values) => values.every(Number.isFinite));
+    if (!isWhole || this.#rows.size > 0) throw new GatewayError('INTERNAL', 'kept counts of keys do not fit together');
+    while (this.#variantOf.length < rows) this.#grow();
+    this.#variantOf.set(variantOf);
+    for (const [row, key] of keys.entries()) this.#rows.set(key, row);
+    for (const variant of variantOf) this.#keys[variant]!++;
+    for (const [metric, column] of this.#columns) {
+      const before = Object.hasOwn(columns, metric) ? columns[metric]! : undefined;
+      if (before === undefined) continue;
+      column.counts.set(before.counts);
+      column.sums.set(before.sums);
+    }
+    this.keysOverCap = keysOverCap;
+    this.keysMoved = keysMoved;
   }
 
   #indexOf(variant: string): number {

@@ -12,7 +12,7 @@ import { type ArmCounts, armCountsSince, type KeyDeltas, noArmCounts } from '../
 import { type ArmLedger, trafficOf } from './arm.js';
 import type { Traffic } from './breach.js';
 import type { CanaryArm } from './canary.js';
-import { KeyTable } from './key-table.js';
+import { KeyTable, type KeyTableState } from './key-table.js';
 
 /** The specification's limit of keys that are analysed. */
 const keysMax = 200_000;
@@ -30,6 +30,13 @@ export interface ArmLook extends CanaryArm {
   readonly variant: string;
   /** Of this phase, with or without a key. */
   readonly requests: number;
+}
+
+/** Everything counted so far: another process goes on with it. */
+export interface PhaseState {
+  /** By variant. */
+  readonly arms: Readonly<Record<string, ArmCounts>>;
+  readonly keys: KeyTableState;
 }
 
 export class PhaseCounts {
@@ -58,6 +65,27 @@ export class PhaseCounts {
     const arms = this.arms();
     for (const { variant } of arms) this.#lastLook.set(variant, this.#countsOf(variant));
     return arms;
+  }
+
+  state(): PhaseState {
+    const arms = this.#options.variants.map((variant) => [variant, this.#countsOf(variant)] as const);
+    return { arms: Object.fromEntries(arms), keys: this.keys.state() };
+  }
+
+  /** Grows with everything that is counted. */
+  get tally(): number {
+    return this.#options.variants.reduce((sum, variant) => sum + this.#countsOf(variant).requests, this.keys.additions);
+  }
+
+  /** Goes on where these counts were; the next interval begins here. @throws INTERNAL when they do not fit together */
+  restore({ arms, keys }: PhaseState): void {
+    const { ledger, experiment, phase, variants } = this.#options;
+    this.keys.restore(keys);
+    for (const variant of variants) {
+      const counts = Object.hasOwn(arms, variant) ? arms[variant]! : noArmCounts;
+      ledger.retain({ experiment, phase, variant, counts });
+      this.#lastLook.set(variant, counts);
+    }
   }
 
   #countsOf(variant: string): ArmCounts {

@@ -298,15 +298,19 @@ test('an experiment is read while it runs: sizes first, intervals, advice, metri
 }, async (context) => {
   const models = writeRepository(freshDirectory(context), { m: { versions: { 1: identity(), 2: refusesShape() } } });
   const state = stateFor(context);
-  const server = await startServer({ models, flags: state.config(routeText('', [50, 50])), env: state.env });
+  const flags = state.config(routeText('', [50, 50]));
+  let server = await startServer({ models, flags, env: state.env });
   context.after(() => server.kill('SIGKILL'));
   await askAs(server, users(600));
-  const { status, json } = await admin<{
-    srm: { keys: Record<string, number>; is_mismatch: boolean };
-    variants: { variant: string; keys: number; requests: number }[];
-    comparisons: { metric: string; verdict: string; interval: { low: number } | null }[];
-    advice: string;
-  }>(server, 'experiments/m');
+  const readOut = () =>
+    admin<{
+      since: string;
+      srm: { keys: Record<string, number>; is_mismatch: boolean };
+      variants: { variant: string; keys: number; requests: number }[];
+      comparisons: { metric: string; verdict: string; interval: { low: number } | null }[];
+      advice: string;
+    }>(server, 'experiments/m');
+  const { status, json } = await readOut();
   assert.equal(status, 200);
   assert.equal(json.srm.keys.old! + json.srm.keys.new!, 600);
   assert.equal(json.srm.is_mismatch, false);
@@ -324,4 +328,13 @@ test('an experiment is read while it runs: sizes first, intervals, advice, metri
   assert.equal(await metric(server, 'sluice_route_decisions_total{model="m",reason="weight"}'), 600);
   const unknown = await admin(server, 'experiments/none');
   assert.deepEqual([unknown.status, /there are m/.test(unknown.json.error)], [404, true]);
+
+  // A restart takes nothing from it.
+  const last = await readOut();
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  server = await startServer({ models, flags, env: state.env });
+  assert.deepEqual((await readOut()).json, last.json);
+  await askAs(server, users(50, 'later'));
+  const { keys } = (await readOut()).json.srm;
+  assert.equal(keys.old! + keys.new!, 650);
 });

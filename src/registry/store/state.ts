@@ -6,7 +6,7 @@
  *
  * Must not know what the documents mean.
  */
-import { renameSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
@@ -71,6 +71,16 @@ export class StateFolder {
     } catch (error) {
       throw diskFault(error, `state document ${name}.json`);
     }
+  }
+
+  /** Documents whose name begins so. */
+  names(prefix: string): string[] {
+    const files = readdirSync(this.#directory).filter((file) => file.startsWith(prefix) && file.endsWith('.json'));
+    return files.map((file) => file.slice(0, -'.json'.length));
+  }
+
+  remove(name: string): void {
+    rmSync(this.#path(name), { force: true });
   }
 
   #path(name: string): string {
