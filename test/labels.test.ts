@@ -257,6 +257,7 @@ test('a record that is not whole ends its file and no other', async (context) =>
     ['one', 'two', 'three'].map((text) => index.find(hashOf(text)).length),
     [1, 0, 1],
   );
+  assert.equal(index.damaged, 1);
   await index.close();
 });
 

@@ -387,7 +387,7 @@ test('a file that is no segment is set aside, and the others are converted', asy
     onFailed: (path, { message }) => told.push(`${basename(path)}: ${message}`),
   });
   await archive.convert();
-  assert.equal(archive.stats().bad, 1);
+  assert.deepEqual(archive.stats().bad, { no_segment: 1, damaged_records: 0 });
   assert.deepEqual(told, ['g1-0-000001.seg: set aside as .bad: it does not begin like a segment']);
   assert.deepEqual(readdirSync(join(directory, 'segments')), ['g1-0-000001.seg.bad']);
   assert.deepEqual((await archive.query({ sql: 'select count(*) from predictions' })).rows, [[2]]);
@@ -409,7 +409,7 @@ test('a closed segment that is damaged gives the rows before the damage, is set 
   await archive.convert();
   assert.equal(told.length, 1);
   assert.match(told[0]!, /^g1-1-000001.seg: set aside as .bad: \d+ bytes are no records, those before them are kept$/);
-  assert.equal(archive.stats().bad, 1);
+  assert.deepEqual(archive.stats().bad, { no_segment: 0, damaged_records: 1 });
   assert.deepEqual(readFileSync(`${path}.bad`), bytes);
   assert.deepEqual((await archive.query({ sql: 'select count(*), max(seq) from predictions' })).rows, [[12, 12]]);
   // Nobody takes what is missing for served.

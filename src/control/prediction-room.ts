@@ -112,13 +112,19 @@ export class PredictionRoom {
   }
 
   families(): Family[] {
-    const { waiting, failed, rows, restarts } = this.#archive.stats();
+    const { waiting, failed, bad, rows, restarts } = this.#archive.stats();
     return [
       gauge('sluice_prediction_log_segments', 'Closed segments that wait to be converted.', [
         { labels: {}, value: waiting },
       ]),
       counter('sluice_prediction_log_converted_rows_total', 'Rows in finished files.', rows),
       counter('sluice_prediction_log_failed_total', 'Conversions of a segment that failed.', failed),
+      {
+        name: 'sluice_prediction_log_damaged_total',
+        help: 'Segments set aside because something in them is no record; the rows before it are kept.',
+        type: 'counter',
+        series: Object.entries(bad).map(([reason, value]) => ({ labels: { reason }, value })),
+      },
       counter('sluice_analytics_restarts_total', 'Ends of the analytics process before its work was done.', restarts),
       ...this.#sinks.families(),
     ];

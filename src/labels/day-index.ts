@@ -101,6 +101,11 @@ export class DayIndex {
     return this.#head.count + this.#runs.reduce((sum, { count }) => sum + count, 0);
   }
 
+  /** Files in which something other than a record follows: from there on they are not read. */
+  get damaged(): number {
+    return this.#broken.size;
+  }
+
   get runs(): number {
     return this.#runs.length;
   }

@@ -36,6 +36,8 @@ export class EarlyLabels {
   #size = 0;
   /** That nobody asked for in time. */
   unmatched = 0;
+  /** Files whose rest is no records. */
+  damaged = 0;
 
   constructor(options: EarlyOptions) {
     this.#options = options;
@@ -66,10 +68,20 @@ export class EarlyLabels {
   async open(nowMs: number): Promise<void> {
     const { directory, holdMs } = this.#options;
     const names = namesIn(directory).filter((name) => name.endsWith('.rows'));
-    const found = names.flatMap((name) => earlyIn(readFileSync(join(directory, name))));
+    const found = names.flatMap((name) => this.#earlyIn(readFileSync(join(directory, name))));
     const fresh = found.filter(({ receivedMs }) => nowMs - receivedMs < holdMs);
     if (fresh.length > 0) await this.add(fresh.slice(-this.#options.labelsMax));
     for (const name of names) rmSync(join(directory, name), { force: true });
+  }
+
+  #earlyIn(bytes: Buffer): EarlyLabel[] {
+    const found: EarlyLabel[] = [];
+    let frame = frameAt(bytes, 0);
+    for (; frame.is === 'whole'; frame = frameAt(bytes, frame.end)) {
+      found.push(JSON.parse(frame.payload.toString('utf8')) as EarlyLabel);
+    }
+    if (frame.is === 'bad') this.damaged++;
+    return found;
   }
 
   /** Resolves when they are on the disk. */
@@ -116,12 +128,4 @@ export class EarlyLabels {
   async close(): Promise<void> {
     await this.#journal.close();
   }
-}
-
-function earlyIn(bytes: Buffer): EarlyLabel[] {
-  const found: EarlyLabel[] = [];
-  for (let frame = frameAt(bytes, 0); frame.is === 'whole'; frame = frameAt(bytes, frame.end)) {
-    found.push(JSON.parse(frame.payload.toString('utf8')) as EarlyLabel);
-  }
-  return found;
 }

@@ -109,6 +109,12 @@ export class LabelBook {
     return this.#counts;
   }
 
+  /** Files whose rest is no records, by what is in them. */
+  get damaged(): Readonly<Record<'predictions' | 'labels' | 'early', number>> {
+    const [predictions, labels, early] = [this.#predictions.damaged, this.#labels.damaged, this.#early.damaged];
+    return { predictions, labels, early };
+  }
+
   /** Predictions that labels can find. */
   get predictions(): number {
     return this.#predictions.entries;

@@ -27,6 +27,8 @@ export class RecordIndex {
   readonly #options: RecordIndexOptions;
   /** The newest first. */
   #days = new Map<string, DayIndex>();
+  /** Of days that are removed. */
+  #damagedBefore = 0;
 
   constructor(options: RecordIndexOptions) {
     this.#options = options;
@@ -90,6 +92,11 @@ export class RecordIndex {
     return [...this.#days.values()].reduce((sum, { entries }) => sum + entries, 0);
   }
 
+  /** Files whose rest is no records. */
+  get damaged(): number {
+    return [...this.#days.values()].reduce((sum, { damaged }) => sum + damaged, this.#damagedBefore);
+  }
+
   /** Removes the days behind the horizon. */
   retain(): void {
     const { root, days, epochMs } = this.#options;
@@ -98,6 +105,7 @@ export class RecordIndex {
       if (day >= last) continue;
       const index = this.#days.get(day);
       this.#days.delete(day);
+      this.#damagedBefore += index?.damaged ?? 0;
       void index?.close().catch(() => {});
       rmSync(join(root, day), { recursive: true, force: true });
     }

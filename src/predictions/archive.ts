@@ -40,12 +40,15 @@ export interface ArchiveOptions {
   readonly epochMs: () => number;
 }
 
+/** A file that does not begin like a segment, and one in which something other than a record follows. */
+type BadReason = 'no_segment' | 'damaged_records';
+
 export interface ArchiveStats {
   readonly segments: number;
   readonly events: number;
   readonly rows: number;
-  /** Files that were no segments, and segments that could not be converted. */
-  readonly bad: number;
+  /** Files set aside as `.bad`. */
+  readonly bad: Readonly<Record<BadReason, number>>;
   readonly failed: number;
   readonly daysRemoved: number;
   readonly daysStripped: number;
@@ -64,13 +67,12 @@ export interface Asked {
 const triesMax = 5;
 const strippedMark = '_stripped';
 
-const notOne = 'it does not begin like a segment';
-
 export class Archive {
   readonly #options: ArchiveOptions;
   readonly #analytics: Analytics;
   readonly #tries = new Map<string, number>();
-  readonly #counts = { segments: 0, events: 0, rows: 0, bad: 0, failed: 0, daysRemoved: 0, daysStripped: 0 };
+  readonly #counts = { segments: 0, events: 0, rows: 0, failed: 0, daysRemoved: 0, daysStripped: 0 };
+  readonly #bad: Record<BadReason, number> = { no_segment: 0, damaged_records: 0 };
   readonly #labels: LabelParts | undefined;
   #converting: Promise<void> | undefined;
 
@@ -86,7 +88,7 @@ export class Archive {
     const waiting = segmentFiles(this.#options.segments).filter(({ isOpen }) => !isOpen).length;
     const { rows: labels = 0, failed = 0 } = this.#labels?.counts ?? {};
     const counts = { ...this.#counts, failed: this.#counts.failed + failed };
-    return { ...counts, labels, waiting, restarts: this.#analytics.restarts };
+    return { ...counts, bad: { ...this.#bad }, labels, waiting, restarts: this.#analytics.restarts };
   }
 
   /** Makes Parquet of every closed segment and of labels that are due; a call while one is under way waits for that one. */
@@ -99,7 +101,7 @@ export class Archive {
 
   async #convertAll(): Promise<void> {
     const { root, segments, isLive } = this.#options;
-    for (const name of recoverSegments(segments, isLive)) this.#setAside(name, notOne);
+    for (const name of recoverSegments(segments, isLive)) this.#setAside(name);
     for (const { isOpen, path } of segmentFiles(segments)) {
       if (isOpen || (this.#tries.get(path) ?? 0) >= triesMax) continue;
       try {
@@ -122,16 +124,20 @@ export class Archive {
   }
 
   #add(path: string, { isSegment, damagedBytes, events, rows }: Converted): void {
-    if (!isSegment) return this.#setAside(path, notOne);
-    if (damagedBytes > 0) this.#setAside(path, `${damagedBytes} bytes are no records, those before them are kept`);
+    if (!isSegment) return this.#setAside(path);
+    if (damagedBytes > 0) this.#setAside(path, damagedBytes);
     this.#counts.segments++;
     this.#counts.events += events;
     this.#counts.rows += rows;
   }
 
   /** It stays beside the others under another name. */
-  #setAside(file: string, why: string): void {
-    this.#counts.bad++;
+  #setAside(file: string, damagedBytes = 0): void {
+    this.#bad[damagedBytes > 0 ? 'damaged_records' : 'no_segment']++;
+    const why =
+      damagedBytes > 0
+        ? `${damagedBytes} bytes are no records, those before them are kept`
+        : 'it does not begin like a segment';
     this.#options.onFailed?.(file, new Error(`set aside as .bad: ${why}`));
   }
 
