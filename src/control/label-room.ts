@@ -182,10 +182,17 @@ export class LabelRoom {
   families(): Family[] {
     const results = Object.entries(this.#book.counts).map(([result, value]) => ({ labels: { result }, value }));
     results.push({ labels: { result: 'unmatched' }, value: this.#book.unmatched });
+    const damaged = Object.entries(this.#book.damaged).map(([file, value]) => ({ labels: { file }, value }));
     results.push({ labels: { result: 'refused' }, value: this.#refused });
     return [
       ...this.quality.families(),
       { name: 'sluice_labels_total', help: 'Labels by what became of them.', type: 'counter', series: results },
+      {
+        name: 'sluice_labels_damaged_total',
+        help: 'Files of predictions and labels in which something is no record; those before it count.',
+        type: 'counter',
+        series: damaged,
+      },
       gauge('sluice_labels_waiting', 'Labels that wait for their prediction.', [
         { labels: {}, value: this.#book.earlySize },
       ]),
