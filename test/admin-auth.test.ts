@@ -28,6 +28,15 @@ test('a token is written as itself, as its digest or as the variable that holds 
     assert.equal(keyring.find(wrong), undefined, wrong);
 });
 
+test('a token for labels may be kept to some models', () => {
+  const { admin } = configOf(`admin: { tokens: { a: { role: feedback, models: [m, n], token: ${secret} } } }`).config;
+  assert.deepEqual(new Keyring(admin, {}).find(`Bearer ${secret}`), {
+    name: 'a',
+    role: 'feedback',
+    models: ['m', 'n'],
+  });
+});
+
 test('the single token is an admin, beside those with names', () => {
   const keyring = new Keyring({ token: secret, tokens: { a: { role: 'viewer', sha256: '1'.repeat(64) } } }, {});
   assert.deepEqual(keyring.find(`Bearer ${secret}`), { name: 'token', role: 'admin' });
@@ -50,6 +59,9 @@ test('no token leaves the configuration: neither printed nor in a message', () =
     `{ a: { role: root, token: ${secret} } }`,
     `{ a: { role: viewer, token: ${secret}, sha256: ${digest} } }`,
     `{ a: { role: viewer } }`,
+    `{ a: { role: viewer, models: [m], token: ${secret} } }`,
+    `{ a: { role: feedback, models: [], token: ${secret} } }`,
+    `{ a: { role: feedback, models: [../m], token: ${secret} } }`,
     `{ token: { role: viewer, token: ${secret} } }`,
     `{ "<img src=x>": { role: viewer, token: ${secret} } }`,
     `{ a: { role: viewer, token: short } }`,

@@ -1,7 +1,8 @@
 /**
  * Who asks: the bearer token that a caller presents is looked up among those the configuration names, each with a role.
  *
- *   viewer ⊂ operator ⊂ admin      looks at everything ⊂ changes what is served ⊂ changes configuration and store
+ *   feedback ⊂ viewer ⊂ operator ⊂ admin
+ *   brings labels ⊂ looks at everything ⊂ changes what is served ⊂ changes configuration and store
  *
  * Only digests are kept, and every lookup compares with all of them in constant time, so that neither a token nor which of
  * them is near can be told from the time it takes. Where no token is set, which only a loopback address may do, whoever
@@ -12,7 +13,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../core/errors.js';
 
-const roles = ['viewer', 'operator', 'admin'] as const;
+const roles = ['feedback', 'viewer', 'operator', 'admin'] as const;
 export type Role = (typeof roles)[number];
 
 export function isAtLeast(role: Role, needed: Role): boolean {
@@ -24,6 +25,8 @@ export interface Principal {
   /** Of the token: what the audit log calls the caller. */
   readonly name: string;
   readonly role: Role;
+  /** Of these alone it may bring labels; undefined = of all. */
+  readonly models?: readonly string[] | undefined;
 }
 
 /** A token by its digest or by the variable that holds it. */
@@ -31,6 +34,7 @@ export interface NamedToken {
   readonly role: Role;
   readonly sha256?: string | undefined;
   readonly token_env?: string | undefined;
+  readonly models?: readonly string[] | undefined;
 }
 
 export interface ConfiguredTokens {
@@ -52,7 +56,7 @@ export class Keyring {
   constructor({ token, tokens }: ConfiguredTokens, environment: Readonly<Record<string, string | undefined>>) {
     const single = token === '' ? [] : [{ name: 'token', role: 'admin' as const, digest: digestOf(token) }];
     const named = Object.entries(tokens).map(([name, one]): Key => {
-      return { name, role: one.role, digest: digestIn(name, one, environment) };
+      return { name, role: one.role, models: one.models, digest: digestIn(name, one, environment) };
     });
     this.#keys = [...single, ...named];
     this.#keys.forEach((key, index) => {
@@ -72,7 +76,9 @@ export class Keyring {
     const presented = digestOf(/^Bearer ([!-~]{1,512})$/i.exec(authorization ?? '')?.[1] ?? '');
     let found: Principal | undefined;
     for (const key of this.#keys) if (timingSafeEqual(presented, key.digest)) found = key;
-    return found === undefined ? undefined : { name: found.name, role: found.role };
+    if (found === undefined) return undefined;
+    const { name, role, models } = found;
+    return { name, role, ...(models !== undefined && { models }) };
   }
 }
 

@@ -13,7 +13,7 @@ export const labels = z.object({
   ),
   role: choice(
     'none',
-    ['none', 'viewer', 'operator', 'admin'],
+    ['none', 'feedback', 'viewer', 'operator', 'admin'],
     'Role of the token, one of the admin port, that whoever brings labels has to present.',
   ),
   days: integer(30, 1, 366, 'A label finds its prediction, and counts, for so many days.'),

@@ -47,13 +47,13 @@ export interface ApprovalTools {
 export interface Person {
   readonly name: string;
   /** As their token has it. */
-  readonly role: 'viewer' | 'operator' | 'admin';
+  readonly role: 'feedback' | 'viewer' | 'operator' | 'admin';
 }
 
 type Action = Exclude<Change['action'], 'shadow'>;
 
 /** Tokens are for what may be done, approvals are by who answers for it. */
-const approvalRoleOf = { viewer: 'viewer', operator: 'reviewer', admin: 'owner' } as const;
+const approvalRoleOf = { feedback: 'viewer', viewer: 'viewer', operator: 'reviewer', admin: 'owner' } as const;
 
 export class ApprovalDesk {
   readonly #tools: ApprovalTools;

@@ -132,7 +132,7 @@ export class LabelRoom {
     model: string,
     { body, authorization }: { readonly body: unknown; readonly authorization: string },
   ): Promise<{ readonly results: readonly LabelAnswer[] }> {
-    this.#labellers.check(authorization);
+    this.#labellers.check(authorization, model);
     const labels = labelsIn(body);
     this.#spend(labels.length);
     if (!this.#options.hasModel(model)) {

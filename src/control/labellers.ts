@@ -1,6 +1,7 @@
 /**
  * PART OF THE ROOT: who may bring labels. Whoever can send wrong ones can have a good version rolled back, so a server that is
- * not alone with those it trusts asks for a token of the admin port, with a role of its choice.
+ * not alone with those it trusts asks for a token of the admin port, with a role of its choice. One of the role `feedback` can do
+ * nothing else, and may be kept to some models.
  *
  * Must not know labels.
  */
@@ -31,16 +32,22 @@ export class Labellers {
   }
 
   /** @param authorization the header, or the metadata, as it came @throws UNAUTHENTICATED, PERMISSION_DENIED */
-  check(authorization: string): void {
+  check(authorization: string, model: string): void {
     if (this.#role === 'none') return;
     const found = this.#keyring.find(authorization);
     if (found === undefined) {
       this.#onRefused('feedback_unauthenticated');
       throw new GatewayError('UNAUTHENTICATED', 'feedback: expected "Authorization: Bearer <token>"');
     }
-    if (isAtLeast(found.role, this.#role)) return;
+    if (!isAtLeast(found.role, this.#role)) {
+      throw this.#forbidden(`this needs the role ${this.#role}, and the token has the role ${found.role}`);
+    }
+    if (found.models?.includes(model) === false)
+      throw this.#forbidden(`the token brings no labels of model '${model}'`);
+  }
+
+  #forbidden(reason: string): GatewayError {
     this.#onRefused('feedback_forbidden');
-    const needed = `this needs the role ${this.#role}, and the token has the role ${found.role}`;
-    throw new GatewayError('PERMISSION_DENIED', `feedback: ${needed}`);
+    return new GatewayError('PERMISSION_DENIED', `feedback: ${reason}`);
   }
 }
