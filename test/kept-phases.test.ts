@@ -1,6 +1,6 @@
 /** What experiments have counted and found, over a restart. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ArmsSeen } from '../src/control/arms-seen.js';
@@ -13,6 +13,8 @@ import { experimentOf } from './experiment-fixture.js';
 import { freshDirectory } from './system/server.js';
 
 const file = 'experiment-spring.json';
+/** Keys of the variant `new` begin here. */
+const newKeys = 2 ** 31;
 
 /** One life of the control process over a folder; another one begins with the folder and `next`. */
 async function lifeIn(directory: string, next: Experiment = experimentOf(), names = ['spring']) {
@@ -40,7 +42,7 @@ async function lifeIn(directory: string, next: Experiment = experimentOf(), name
     const column = (value: (i: number) => number) => Float64Array.from({ length: count }, (_, i) => value(i));
     const keys = {
       ...arm,
-      keys: column((i) => from + i + (variant === 'new' ? 2 ** 40 : 0.5)),
+      keys: column((i) => from + i + (variant === 'new' ? newKeys : 0)),
       requests: column(() => 1),
       faults: column((i) => Number(i < faults)),
       timed: column(() => 1),
@@ -53,8 +55,11 @@ async function lifeIn(directory: string, next: Experiment = experimentOf(), name
   };
   const label = (variant: string, key: number, right: number) =>
     seen.addLabel({ experiment: next.name, phase: next.phase, assigned: variant, key }, () => [right, undefined]);
-  const keep = () =>
-    kept.keep([...seen.phases.values()].map((phase) => ({ seen: phase, memory: experiments.memoryOf(phase) })));
+  const keep = (nowMs = Infinity) =>
+    kept.keep(
+      [...seen.phases.values()].map((phase) => ({ seen: phase, memory: experiments.memoryOf(phase) })),
+      nowMs,
+    );
   return { told, seen, experiments, mismatches, publish, see, label, keep, look: () => experiments.answer('spring') };
 }
 
@@ -64,7 +69,7 @@ type Life = Awaited<ReturnType<typeof lifeIn>>;
 function firstHalf({ see, label, experiments, publish }: Life): void {
   see('old', 800, { faults: 10, slow: 40 });
   see('new', 200, { faults: 40, slow: 10 });
-  for (let key = 0; key < 60; key++) label('new', key + 2 ** 40, Number(key % 3 > 0));
+  for (let key = 0; key < 60; key++) label('new', key + newKeys, Number(key % 3 > 0));
   experiments.freeze();
   publish();
   experiments.answer('spring');
@@ -73,7 +78,7 @@ function firstHalf({ see, label, experiments, publish }: Life): void {
 function secondHalf({ see, label }: Life, life: string): void {
   see('old', 6400, { faults: 128, life, from: 400 });
   see('new', 1600, { life, from: 100 });
-  for (let key = 0; key < 80; key++) label('old', key + 0.5, Number(key % 4 > 0));
+  for (let key = 0; key < 80; key++) label('old', key, Number(key % 4 > 0));
 }
 
 test('an experiment goes on over a restart as if there had been none', async (context) => {
@@ -144,7 +149,7 @@ test('what cannot be read begins anew and is told of, kept aside or not', async 
     [() => '{ "identity": ', /state document experiment-spring\.json cannot be read/],
     [(text) => text.replace('"ratioP": 1', '"ratioP": 7'), /state document experiment-spring\.json cannot be read/],
     [(text) => text.replace(/"variantOf": "/, '"variantOf": "////'), /^experiment\.anew$/],
-    [(text) => text.replace(/"keys": "[^"]{12}/, '"keys": "////////////'), /^experiment\.anew$/],
+    [(text) => text.replace(/"keys": "[^"]{12}/, '"keys": "'), /^experiment\.anew$/],
     [(text) => text.replace(/("sums": \{\s*"error_rate": ")[^"]*/, '$1AAAA'), /^experiment\.anew$/],
   ];
   for (const [damage, reason] of damages) {
@@ -175,17 +180,50 @@ test('nothing is written as long as nothing comes, and of an experiment that is 
   writeFileSync(join(directory, file), 'as it was');
   await life.keep();
   assert.equal(readFileSync(join(directory, file), 'utf8'), 'as it was');
-  life.label('new', 2 ** 40, 1);
+  life.label('new', newKeys, 1);
   await life.keep();
   assert.notEqual(readFileSync(join(directory, file), 'utf8'), 'as it was');
   await lifeIn(directory, experimentOf({ name: 'autumn' }), ['autumn']);
-  assert.deepEqual(readdirSync(directory), []);
+  assert.deepEqual(readdirSync(directory), ['units.json']);
+});
+
+test('the more keys there are, the longer what was written rests', async (context) => {
+  const directory = freshDirectory(context);
+  const life = await lifeIn(directory);
+  const kept = () => JSON.parse(readFileSync(join(directory, file), 'utf8')).arms.old.requests as number;
+  life.see('old', 1000);
+  await life.keep(60_000);
+  life.see('old', 1001);
+  await life.keep(61_499);
+  assert.equal(kept(), 1000);
+  await life.keep(61_500);
+  assert.equal(kept(), 1001);
+  life.see('old', 1002);
+  await life.keep();
+  assert.equal(kept(), 1002);
+});
+
+test('keys are sealed, and with another secret what was kept says nothing', async (context) => {
+  const directory = freshDirectory(context);
+  const life = await lifeIn(directory);
+  life.see('old', 2, { from: 0x41424344 });
+  await life.keep();
+  const { keys } = JSON.parse(readFileSync(join(directory, file), 'utf8')).keys as { keys: string };
+  const bytes = Buffer.from(keys, 'base64');
+  assert.equal(bytes.length, 8);
+  assert.notEqual(bytes.readUInt32LE(0), 0x41424344);
+  assert.deepEqual((await lifeIn(directory)).look().srm.keys, { old: 2, new: 0 });
+  const secret = join(directory, 'units.json');
+  assert.equal(statSync(secret).mode & 0o777, 0o600);
+  writeFileSync(secret, `"${'0'.repeat(64)}"`);
+  assert.deepEqual((await lifeIn(directory)).look().srm.keys, { old: 0, new: 0 });
 });
 
 test('a disk that takes nothing is told of, and the next time is tried again', async (context) => {
   const directory = freshDirectory(context);
-  const life = await lifeIn(join(directory, 'absent'));
+  const life = await lifeIn(directory);
   firstHalf(life);
+  rmSync(directory, { recursive: true });
   await life.keep();
   await life.keep();
   assert.deepEqual(life.told, ['experiment.unwritten', 'experiment.unwritten']);

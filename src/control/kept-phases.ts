@@ -5,14 +5,19 @@
  *
  * Minima and the counts in which they were found are one. A minimum alone, carried into a new sample, would give every restart
  * one more chance of an alarm that is none; so both are written at once, and neither comes back without the other, nor into
- * another phase: another salt, version, weight or control. What came after the last writing is lost, of all arms alike.
+ * another phase: another salt, version, weight or control. What came after the last writing is lost, of all arms alike. The
+ * most keys that there can be, with three metrics, are 14 MB and 130 ms of CPU (measured); so many are not written every minute.
+ *
+ * The number of a key is made without a secret, so whoever had the files could try keys out: they hold it sealed.
  *
  * Must not know what is concluded.
  */
+import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { phaseText } from '../config/route-table.js';
 import { GatewayError } from '../core/errors.js';
 import type { Experiment } from '../core/route.js';
+import { UnitSeal } from '../labels/unit-seal.js';
 import type { Log } from '../log.js';
 import type { ExperimentMemory } from '../monitor/experiment-plan.js';
 import type { KeyTableState } from '../monitor/key-table.js';
@@ -46,6 +51,20 @@ const document = z.object({
 type Document = z.infer<typeof document>;
 
 const prefix = 'experiment-';
+/** Until the same is written again: five minutes for 200,000 keys. */
+const restMsPerKey = 1.5;
+const secretName = 'units';
+const secretBytes = 32;
+const secretText = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .nullable();
+
+interface Seal {
+  readonly units: UnitSeal;
+  /** Of the secret: what was sealed with another one says nothing. */
+  readonly mark: string;
+}
 
 /** One phase as it is to be written. */
 interface Keeping {
@@ -60,15 +79,17 @@ export interface KeptPhasesOptions {
 
 export class KeptPhases {
   readonly #options: KeptPhasesOptions;
+  #seal: Seal | undefined;
   /** By experiment; each until its phase, or another of it, begins here. */
   readonly #documents: Map<string, Document>;
   /** What slow meant, by experiment. */
   readonly slowMs: ReadonlyMap<string, number>;
-  /** What was written last of each, so that nothing is written twice. */
-  readonly #written = new Map<string, string>();
+  /** What was written last of each, so that nothing is written twice, and when it may be written again. */
+  readonly #written = new Map<string, { readonly tally: string; readonly dueAtMs: number }>();
 
-  private constructor(options: KeptPhasesOptions, documents: Map<string, Document>) {
+  private constructor(options: KeptPhasesOptions, seal: Seal | undefined, documents: Map<string, Document>) {
     this.#options = options;
+    this.#seal = seal;
     this.#documents = documents;
     this.slowMs = new Map(Array.from(documents, ([name, { slowMs }]) => [name, slowMs] as const).filter(isKnown));
   }
@@ -83,7 +104,7 @@ export class KeptPhases {
     }
     const known = new Set(experiments.map(documentOf));
     for (const name of state.names(prefix)) if (!known.has(name)) state.remove(name);
-    return new KeptPhases(options, documents);
+    return new KeptPhases(options, documents.size === 0 ? undefined : await sealIn(state), documents);
   }
 
   /** Counts go on where they were; undefined when nothing was kept of this very phase. */
@@ -94,9 +115,9 @@ export class KeptPhases {
     const { name, phase } = experiment;
     const kept = this.#documents.get(name);
     this.#documents.delete(name);
-    if (kept?.identity !== identityOf(experiment)) return undefined;
+    if (this.#seal === undefined || kept?.identity !== identityOf(experiment, this.#seal)) return undefined;
     try {
-      counts.restore(stateIn(kept));
+      counts.restore(stateIn(kept, this.#seal.units));
     } catch (thrown) {
       const { message } = GatewayError.from(thrown);
       this.#options.log.warn('experiment.anew', { experiment: name, phase, error: message });
@@ -105,18 +126,19 @@ export class KeptPhases {
     return { sinceMs: kept.sinceMs, memory: { phase, ratioP: kept.ratioP, p: kept.p } };
   };
 
-  /** Writes down those in which something has come since the last time. */
-  async keep(phases: readonly Keeping[]): Promise<void> {
+  /** Writes down those in which something has come since the last time. @param nowMs Infinity = whenever that was */
+  async keep(phases: readonly Keeping[], nowMs: number): Promise<void> {
     const { state, log } = this.#options;
     for (const keeping of phases) {
       const { experiment, counts } = keeping.seen;
-      const { name } = experiment;
-      const identity = identityOf(experiment);
-      const tally = `${identity} ${counts.tally} ${experiment.slowMs}`;
-      if (this.#written.get(name) === tally) continue;
+      const { name, phase, slowMs } = experiment;
+      const tally = JSON.stringify([phase, counts.tally, slowMs]);
+      const before = this.#written.get(name);
+      if (before !== undefined && (before.tally === tally || nowMs < before.dueAtMs)) continue;
       try {
-        await state.write(documentOf(name), documentIn(keeping, identity));
-        this.#written.set(name, tally);
+        this.#seal ??= (await sealIn(state)) ?? (await madeSeal(state));
+        await state.write(documentOf(name), documentIn(keeping, this.#seal));
+        this.#written.set(name, { tally, dueAtMs: nowMs + restMsPerKey * counts.keys.size });
       } catch (thrown) {
         log.warn('experiment.unwritten', { experiment: name, error: GatewayError.from(thrown).message });
       }
@@ -133,16 +155,17 @@ function documentOf(experiment: string): string {
   return `${prefix}${experiment}`;
 }
 
-function identityOf(experiment: Experiment): string {
-  return JSON.stringify([experiment.name, experiment.phase, phaseText(experiment), experiment.champion]);
+function identityOf(experiment: Experiment, { mark }: Seal): string {
+  const { name, phase, champion } = experiment;
+  return JSON.stringify([name, phase, phaseText(experiment), champion, mark]);
 }
 
-function documentIn({ seen, memory }: Keeping, identity: string): Document {
+function documentIn({ seen, memory }: Keeping, seal: Seal): Document {
   const { experiment, counts, sinceMs } = seen;
   const { arms, keys } = counts.state();
   const columns = Object.entries(keys.columns);
   return {
-    identity,
+    identity: identityOf(experiment, seal),
     sinceMs,
     slowMs: experiment.slowMs ?? null,
     ratioP: memory.ratioP,
@@ -154,7 +177,7 @@ function documentIn({ seen, memory }: Keeping, identity: string): Document {
       ]),
     ),
     keys: {
-      keys: textOf(keys.keys),
+      keys: textOf(sealedIn(keys.keys, seal)),
       variantOf: textOf(keys.variantOf),
       counts: Object.fromEntries(columns.map(([metric, { counts }]) => [metric, textOf(counts)])),
       sums: Object.fromEntries(columns.map(([metric, { sums }]) => [metric, textOf(sums)])),
@@ -164,24 +187,50 @@ function documentIn({ seen, memory }: Keeping, identity: string): Document {
   };
 }
 
-function stateIn({ arms, keys }: Document): PhaseState {
+function stateIn({ arms, keys }: Document, units: UnitSeal): PhaseState {
   const columns: Record<string, KeyTableState['columns'][string]> = {};
   for (const metric of Object.keys(keys.counts)) {
     columns[metric] = { counts: floatsIn(keys.counts[metric]!), sums: floatsIn(keys.sums[metric] ?? '') };
   }
   const { keysOverCap, keysMoved } = keys;
-  const variantOf = Uint8Array.from(Buffer.from(keys.variantOf, 'base64'));
-  return { arms, keys: { keys: floatsIn(keys.keys), variantOf, columns, keysOverCap, keysMoved } };
+  const variantOf = bytesIn(keys.variantOf);
+  const sealed = new Uint32Array(bytesIn(keys.keys, Uint32Array.BYTES_PER_ELEMENT).buffer);
+  const opened = new Float64Array(sealed.length);
+  for (let row = 0; row < sealed.length; row++) opened[row] = units.opened(sealed[row]!);
+  return { arms, keys: { keys: opened, variantOf, columns, keysOverCap, keysMoved } };
 }
 
-function textOf({ buffer, byteOffset, byteLength }: Float64Array | Uint8Array): string {
+async function sealIn(state: StateFolder): Promise<Seal | undefined> {
+  const known = await state.read(secretName, secretText, null);
+  return known === null ? undefined : sealOf(Buffer.from(known, 'hex'));
+}
+
+async function madeSeal(state: StateFolder): Promise<Seal> {
+  const secret = randomBytes(secretBytes);
+  await state.write(secretName, secret.toString('hex'));
+  return sealOf(secret);
+}
+
+function sealOf(secret: Uint8Array): Seal {
+  return { units: new UnitSeal(secret), mark: createHash('sha256').update(secret).digest('hex').slice(0, 16) };
+}
+
+function sealedIn(keys: Float64Array, { units }: Seal): Uint32Array {
+  const sealed = new Uint32Array(keys.length);
+  for (let row = 0; row < keys.length; row++) sealed[row] = units.sealed(keys[row]!);
+  return sealed;
+}
+
+function textOf({ buffer, byteOffset, byteLength }: Float64Array | Uint32Array | Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('base64');
 }
 
-/** A copy, for eight-byte numbers do not begin just anywhere. */
 function floatsIn(text: string): Float64Array {
+  return new Float64Array(bytesIn(text, Float64Array.BYTES_PER_ELEMENT).buffer);
+}
+
+/** A copy that begins where wider numbers may begin, without what is no whole one. */
+function bytesIn(text: string, wholeBytes = 1): Uint8Array<ArrayBuffer> {
   const bytes = Buffer.from(text, 'base64');
-  const values = new Float64Array(Math.floor(bytes.length / 8));
-  Buffer.from(values.buffer).set(bytes.subarray(0, values.byteLength));
-  return values;
+  return new Uint8Array(bytes.subarray(0, bytes.length - (bytes.length % wholeBytes)));
 }

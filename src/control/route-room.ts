@@ -127,12 +127,15 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     if (found.length > 0) await publish('slow');
   };
   /** Of a canary under way nothing: a restart counts its step anew. */
-  const keep = () => {
+  const keep = (nowMs: number) => {
     const phases = [...seen.phases.values()].filter(({ model }) => {
       const run = book.runOf(model);
       return run === undefined || !isUnderWay(run);
     });
-    return kept.keep(phases.map((phase) => ({ seen: phase, memory: experiments.memoryOf(phase) })));
+    return kept.keep(
+      phases.map((phase) => ({ seen: phase, memory: experiments.memoryOf(phase) })),
+      nowMs,
+    );
   };
   const due = { freezeAt: now() + freezeMs, lookAt: now() + lookMs, isBusy: false };
   const tick = async () => {
@@ -150,7 +153,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     if (at >= due.lookAt) {
       due.lookAt = at + lookMs;
       experiments.lookAtAll();
-      await keep();
+      await keep(at);
     }
   };
   const timer = setInterval(() => {
@@ -184,7 +187,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     ],
     close: () => {
       clearInterval(timer);
-      return keep();
+      return keep(Infinity);
     },
   };
 }

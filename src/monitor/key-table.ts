@@ -45,7 +45,7 @@ const rowsAtFirst = 1024;
 export class KeyTable {
   readonly #variants: readonly string[];
   readonly #keysMax: number;
-  readonly #rows = new Map<number, number>();
+  #rows = new Map<number, number>();
   readonly #columns: ReadonlyMap<string, Column>;
   readonly #keys: number[];
   #variantOf = new Uint8Array(rowsAtFirst);
@@ -61,6 +61,10 @@ export class KeyTable {
     this.#keysMax = keysMax;
     this.#keys = variants.map(() => 0);
     this.#columns = new Map([errorRate, slowShare, ...labelMetrics].map((metric) => [metric, emptyColumn()]));
+  }
+
+  get size(): number {
+    return this.#rows.size;
   }
 
   addDeltas(deltas: KeyDeltas): void {
@@ -106,9 +110,12 @@ export class KeyTable {
   /** As it is now: columns are not copied. */
   state(): KeyTableState {
     const rows = this.#rows.size;
+    const keys = new Float64Array(rows);
+    let row = 0;
+    for (const key of this.#rows.keys()) keys[row++] = key;
     const column = ({ counts, sums }: Column) => ({ counts: counts.subarray(0, rows), sums: sums.subarray(0, rows) });
     return {
-      keys: Float64Array.from(this.#rows.keys()),
+      keys,
       variantOf: this.#variantOf.subarray(0, rows),
       columns: Object.fromEntries(Array.from(this.#columns, ([metric, one]) => [metric, column(one)])),
       keysOverCap: this.keysOverCap,
@@ -126,14 +133,16 @@ export class KeyTable {
     const columnsHere = Object.values(columns).flatMap(({ counts, sums }) => [counts, sums]);
     const isWhole =
       rows <= this.#keysMax &&
-      new Set(keys).size === rows &&
       [variantOf, ...columnsHere].every(({ length }) => length === rows) &&
       variantOf.every((variant) => variant < this.#variants.length) &&
-      [keys, ...columnsHere].every((values) => values.every(Number.isFinite));
-    if (!isWhole || this.#rows.size > 0) throw new GatewayError('INTERNAL', 'kept counts of keys do not fit together');
+      [keys, ...columnsHere].every((values) => values.every((value) => Number.isFinite(value)));
+    const places = new Map<number, number>();
+    for (let row = 0; row < rows; row++) places.set(keys[row]!, row);
+    if (!isWhole || places.size < rows || this.#rows.size > 0)
+      throw new GatewayError('INTERNAL', 'kept counts of keys do not fit together');
     while (this.#variantOf.length < rows) this.#grow();
     this.#variantOf.set(variantOf);
-    for (const [row, key] of keys.entries()) this.#rows.set(key, row);
+    this.#rows = places;
     for (const variant of variantOf) this.#keys[variant]!++;
     for (const [metric, column] of this.#columns) {
       const before = Object.hasOwn(columns, metric) ? columns[metric]! : undefined;
