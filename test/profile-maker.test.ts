@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -10,6 +10,7 @@ import type { NumericProfile } from '../src/monitor/profile.js';
 import { checkedProfile } from '../src/monitor/profile-document.js';
 import { Reconstruction } from '../src/monitor/reconstruction.js';
 import { dice } from './monitor-fixture.js';
+import { archiveOf, event, floats, openLog, terms } from './predictions-events.js';
 
 function folder(context: TestContext): string {
   const made = mkdtempSync(join(tmpdir(), 'sluice-profile-'));
@@ -147,6 +148,33 @@ test('of more rows an even sample is taken, the same one each time', async (cont
   ];
   assert.equal(one.source?.rows, 100);
   assert.deepEqual(one, other);
+});
+
+test('a profile of the log is of the rows whose inputs were kept, whatever their columns are called there', async (context) => {
+  const place = folder(context);
+  const segments = join(place, 'segments');
+  mkdirSync(segments);
+  const log = await openLog(segments);
+  const columns = [
+    { name: 'age in years', input: 'in', index: 0, type: 'DOUBLE' },
+    { name: 'age_in_years', input: 'in', index: 1, type: 'DOUBLE' },
+  ] as const;
+  const of = { ...terms, model: 'fraud', version: '7', features: columns };
+  const [kept, bare] = [log.subject({ ...of, sample: 1 }), log.subject(of)];
+  for (let i = 0; i < 40; i++) {
+    const inputs = [floats('in', [1, 2], [i, i % 4 === 0 ? Number.NaN : 100 + i])];
+    for (const subject of [kept, bare]) log.append(event(subject, { inputs, score: i / 40 }));
+  }
+  await log.close();
+  await archiveOf(context, place, { root: join(place, 'data') }).convert();
+  const features = columns.map(({ name, input, index }) => ({ name, input, column: index }));
+  writeFileSync(join(place, 'manifest.json'), JSON.stringify({ ...manifest, features }));
+  const order = orderOf('log', { log: { path: place, fromMs: 0 }, manifest: join(place, 'manifest.json') });
+  const profile = await makeProfile(order);
+  assert.deepEqual([profile.baseline, profile.source?.rows, profile.score?.n], ['log', 40, 40]);
+  const [first, second] = columns.map(({ name }) => profile.features[name] as NumericProfile);
+  assert.deepEqual([first!.lo, first!.hi, first!.missing], [0, 39, 0]);
+  assert.deepEqual([second!.lo, second!.hi, second!.missing], [101, 139, 10]);
 });
 
 test('what is wrong is said with the name of the file, column or option', async (context) => {

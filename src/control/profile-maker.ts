@@ -20,6 +20,7 @@ import { kindOf } from '../monitor/profile.js';
 import { buildProfile, type Column, type FeatureSpec, keptFeatures } from '../monitor/profile-build.js';
 import type { ReferenceProfile } from '../monitor/profile-document.js';
 import { Analytics } from '../predictions/analytics.js';
+import { columnNames } from '../predictions/subject.js';
 import { type Manifest, parseManifest } from '../registry/manifest.js';
 import { estimatesIn } from './labelled-rows.js';
 
@@ -65,7 +66,7 @@ export async function makeProfile(order: ProfileOrder): Promise<ReferenceProfile
     throw invalid(
       'the log has columns for declared features only: name the manifest that declares them with --manifest',
     );
-  const table = await tableOf(order);
+  const table = await tableOf(order, manifest);
   const { model, version, baseline, prediction, score, label, components } = order;
   const estimates = await estimatesOf(order, table, manifest);
   const performance = performanceOf(manifest, estimates?.chunks);
@@ -96,7 +97,7 @@ function componentsOf(columns: readonly Column[], components: number | undefined
 async function estimatesOf(order: ProfileOrder, table: Table, manifest: Manifest | undefined) {
   const { label, labelled, prediction, score } = order;
   if (label === undefined) return undefined;
-  const rows = labelled === undefined ? table : await tableOf({ ...order, from: labelled });
+  const rows = labelled === undefined ? table : await tableOf({ ...order, from: labelled }, manifest);
   return estimatesIn((name) => rows.columns.get(name), { label, prediction, score }, manifest);
 }
 
@@ -148,10 +149,10 @@ function performanceOf(
   return { ...named, ...(n !== undefined && { n }), ...(chunks && { chunks }) };
 }
 
-async function tableOf(order: ProfileOrder): Promise<Table> {
+async function tableOf(order: ProfileOrder, manifest: Manifest | undefined): Promise<Table> {
   const analytics = new Analytics({ rssBytesMax, queueMax: 1, idleMs: 1, jobMs: timeoutMs });
   try {
-    return order.from === 'log' ? await loggedTable(order, analytics) : await fileTable(order, analytics);
+    return order.from === 'log' ? await loggedTable(order, analytics, manifest) : await fileTable(order, analytics);
   } finally {
     analytics.close();
   }
@@ -172,7 +173,11 @@ async function fileTable({ from, rowsMax }: ProfileOrder, analytics: Analytics):
   };
 }
 
-async function loggedTable({ model, version, rowsMax, log }: ProfileOrder, analytics: Analytics): Promise<Table> {
+async function loggedTable(
+  { model, version, rowsMax, log }: ProfileOrder,
+  analytics: Analytics,
+  manifest: Manifest | undefined,
+): Promise<Table> {
   const from = new Date(log.fromMs).toISOString();
   const where = [
     `model = '${quotable(model)}'`,
@@ -183,20 +188,27 @@ async function loggedTable({ model, version, rowsMax, log }: ProfileOrder, analy
   const root = join(resolve(log.path), 'data');
   const limits = { rowsMax, bytesMax: answerBytesMax, timeoutMs };
   const answer = await analytics.run<'query'>({ kind: 'query', root, sql, span: { model }, ...limits });
-  const columns = columnsIn(answer);
-  const features = [...columns.keys()].filter((name) => name.startsWith('f_') && has(columns.get(name)));
-  if (answer.rows.length === 0 || features.length === 0) {
-    const rows = `${answer.rows.length} rows of ${model}${version === '' ? '' : ` version ${version}`}`;
+  const rows = withInputs(answer);
+  if (rows.length === 0) {
+    const found = `0 rows of ${model}${version === '' ? '' : ` version ${version}`}`;
     throw new GatewayError(
       'FAILED_PRECONDITION',
-      `the log in ${log.path} has ${rows} with inputs since ${from}: they are kept with prediction_log.sample > 0, and can be read when their segment is closed`,
+      `the log in ${log.path} has ${found} with inputs since ${from}: they are kept with prediction_log.sample > 0, and can be read when their segment is closed`,
     );
   }
+  const logged = (manifest?.features ?? []).filter(({ kind }) => kind !== 'ignore');
+  const names = columnNames(logged);
   return {
-    columns,
-    source: { dataset: `prediction log since ${from}`, rows: answer.rows.length },
-    columnOf: (feature) => `f_${feature.replaceAll(/[^A-Za-z0-9_]/g, '_')}`,
+    columns: columnsIn({ ...answer, rows }),
+    source: { dataset: `prediction log since ${from}`, rows: rows.length },
+    columnOf: (feature) => names[logged.findIndex(({ name }) => name === feature)] ?? feature,
   };
+}
+
+/** A row whose inputs were not kept says nothing of them: it is not one in which all are missing. */
+function withInputs({ columns, rows }: Answer): Answer['rows'] {
+  const places = columns.flatMap(({ name }, place) => (name.startsWith('f_') ? [place] : []));
+  return rows.filter((row) => places.some((place) => (row[place] ?? null) !== null));
 }
 
 function quotable(text: string): string {
