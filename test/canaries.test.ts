@@ -452,6 +452,33 @@ test('a worse variant is advised against, an undecided one goes on', async (cont
   );
 });
 
+test('an experiment is read by the rules that its route has; the minimum by other rules is another', async (context) => {
+  const { world, experiments, experiment, publish, see } = await roomIn(context, routesText('', 'version: "2"', 90));
+  see('old', 900, { faults: 20 });
+  see('new', 900, { faults: 60 });
+  const [plain] = experiments.answer('m').comparisons;
+  assert.deepEqual([plain!.margin, plain!.fixed], [0.005, null]);
+  const { phase } = experiment();
+  const rules = 'alpha: 0.01, method: msprt, tau2: 1, planned_n: 900';
+  world.routes = configured(
+    `${routesText('', 'version: "2"', 90)}    readout: { ${rules}, guardrails: [{ metric: error_rate, margin: 0.1 }, { metric: prediction_drift }] }\n`,
+  );
+  await publish();
+  const answer = experiments.answer('m');
+  assert.deepEqual([answer.phase, answer.alpha, answer.method], [phase, 0.01, 'msprt']);
+  assert.deepEqual(
+    answer.metrics.map(({ metric, margin }) => [metric, margin]),
+    [
+      ['error_rate', 0.1],
+      ['prediction_drift', 0.02],
+    ],
+  );
+  const [ruled] = answer.comparisons;
+  assert.equal(ruled!.fixed!.test, 'two_proportions');
+  assert.ok(ruled!.p_always_valid > 2 * plain!.p_always_valid, 'not the minimum of the other method');
+  assert.equal(experiment().countsPredictions, true);
+});
+
 test('a change by hand wins until the file says something else of that route, and can be taken back', async (context) => {
   const { world, changes, weights, publish, again } = await roomIn(context, routesText(''));
   const by = { actor: 'me', reason: 'more' };

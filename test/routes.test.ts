@@ -201,6 +201,24 @@ test('a canary has its route to itself: other variants weigh nothing, and whoeve
   );
 });
 
+test('how an experiment is read is written beside its variants; a canary says it itself', () => {
+  const readout = { planned_n: 3000, guardrails: [{ metric: 'accuracy', margin: 0.01 }] };
+  const { digits } = readRoutes({ digits: minimal(ab, { readout }) }).routes!;
+  assert.deepEqual(digits!.readout, { alpha: 0.05, method: 'always_valid', ...readout });
+  const refused: [object, RegExp][] = [
+    [{ method: 'msprt' }, /readout\.tau2: expected a variance with method msprt, and none without, got nothing/],
+    [{ tau2: 1 }, /readout\.tau2: expected a variance with method msprt, and none without, got 1/],
+    [{ alpha: 0 }, /readout\.alpha: expected a share of wrong conclusions from 0\.000001 to 0\.5, got 0/],
+    [{ planned_n: 1 }, /readout\.planned_n: expected a count from 2 to 1000000000, got 1/],
+    [{ alpa: 0.1 }, /readout\.alpa: unknown option.*alpha/],
+  ];
+  for (const [given, expected] of refused) assert.match(complaints(minimal(ab, { readout: given }))[0]!, expected);
+  assert.match(
+    complaints(minimal(ab, { readout, canary: { variant: 'b' } }))[0]!,
+    /^routes\.digits\.readout: expected none, because the canary says what is measured/,
+  );
+});
+
 test('a route without a default or without a key is refused', () => {
   assert.match(
     complaints({ key: 'header:x', variants: ab })[0]!,

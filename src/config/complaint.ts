@@ -82,7 +82,7 @@ function insideComplaint({ keys, whole }: Inside, value: unknown, issue: z.core.
 
 const routesInside: Inside = {
   whole: 'routes by model',
-  keys: 'experiment key no_key salt default variants coverage layer holdout targeting overrides shadows canary version alias model weight header allow keys when name range percent steps guardrails'.split(
+  keys: 'experiment key no_key salt default variants coverage layer holdout targeting overrides shadows canary readout version alias model weight header allow keys when name range percent steps guardrails alpha method tau2 planned_n'.split(
     ' ',
   ),
 };

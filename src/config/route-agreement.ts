@@ -61,6 +61,7 @@ function checkNames(route: RouteConfig, names: readonly string[], context: Conte
     }
   }
   if (route.canary === undefined) return;
+  if (route.readout !== undefined) complain(context, ['readout'], 'none, because the canary says what is measured');
   check(route.canary.variant, ['canary', 'variant']);
   if (route.canary.variant === route.default) {
     complain(context, ['canary', 'variant'], 'another variant than the default');

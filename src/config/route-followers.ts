@@ -1,5 +1,6 @@
 /**
- * What follows a split: shadows, which see a copy of the requests, and a canary, which moves the weights by what it measures.
+ * What follows a split: shadows, which see a copy of the requests, a canary, which moves the weights by what it measures, and
+ * by which rules an experiment that is no canary is read.
  *
  * Must not know how either works.
  */
@@ -75,3 +76,19 @@ export const canary = z.strictObject({
   p99_hard_ms: number(0, 3_600_000, 'milliseconds').default(0),
   guardrails: list(guardrail, 16, 'guardrails').default([]),
 });
+
+/** Of what a canary measures its own part says more. */
+export const readout = z
+  .strictObject({
+    alpha: number(1e-6, 0.5, 'a share of wrong conclusions').default(0.05),
+    method: z.enum(['always_valid', 'msprt'], expecting('always_valid or msprt')).default('always_valid'),
+    /** Variance of the mixture of `msprt`. */
+    tau2: number(1e-12, 1e12, 'a variance').optional(),
+    /** Keys of each arm from which p-values that are made for one look are shown. */
+    planned_n: integer(2, 1e9, 'a count').optional(),
+    guardrails: list(guardrail, 16, 'guardrails').default([]),
+  })
+  .refine(({ method, tau2 }) => (method === 'msprt') === (tau2 !== undefined), {
+    path: ['tau2'],
+    message: 'expected a variance with method msprt, and none without',
+  });

@@ -8,7 +8,7 @@
  */
 import { z } from 'zod';
 import { checkRoute, checkTogether } from './route-agreement.js';
-import { canary, isTarget, shadow } from './route-followers.js';
+import { canary, isTarget, readout, shadow } from './route-followers.js';
 import { conditionOf, placeOf } from './route-place.js';
 import { alias, expecting, list, modelName, named, number, safeName, variantName, version } from './route-words.js';
 
@@ -103,6 +103,7 @@ const route = z
     overrides: overrides.default(overrides.parse({})),
     shadows: list(shadow, 8, 'shadows').default([]),
     canary: canary.optional(),
+    readout: readout.optional(),
   })
   .superRefine(checkRoute);
 

@@ -10,7 +10,7 @@ import { versionOf } from '../config/route-table.js';
 import type { VersionId } from '../core/model.js';
 import type { Route } from '../core/route.js';
 import { type CanaryState, canaryState, freshPhase, percentOf, resumed } from '../monitor/canary-state.js';
-import { type CanaryPolicy, canaryPolicyOf } from '../monitor/policy.js';
+import { type CanaryPolicy, canaryPolicyOf, readOutRules } from '../monitor/policy.js';
 import type { ConfiguredRoute } from './route-changes.js';
 
 const run = z.object({
@@ -55,6 +55,11 @@ export function wantedCanary(
 
 export function policyOf({ canary }: Pick<ConfiguredRoute, 'canary'>): CanaryPolicy | undefined {
   return canary === undefined ? undefined : canaryPolicyOf(canary);
+}
+
+/** By what the experiment of a route is read. */
+export function rulesOf(route: ConfiguredRoute | undefined): ReturnType<typeof readOutRules> {
+  return readOutRules(route && policyOf(route), route?.readout);
 }
 
 export function isUnderWay({ state }: CanaryRun): boolean {

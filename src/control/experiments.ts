@@ -15,10 +15,10 @@ import { adviceOf } from '../monitor/advice.js';
 import { type ExperimentReadOut, readOut } from '../monitor/experiment.js';
 import type { ExperimentMemory, ExperimentMetric, ExperimentPlan } from '../monitor/experiment-plan.js';
 import { quantileBoundMs } from '../monitor/latency.js';
-import { defaultCanaryPolicy, metricFacts } from '../monitor/policy.js';
+import { metricFacts } from '../monitor/policy.js';
 import { isMismatch } from '../monitor/srm.js';
 import type { ArmsSeen, SeenPhase } from './arms-seen.js';
-import { policyOf } from './canary-run.js';
+import { rulesOf } from './canary-run.js';
 import { gauge } from './counts.js';
 import { type EstimateOf, estimatedArm } from './estimated-arm.js';
 
@@ -144,8 +144,8 @@ export class Experiments {
 
   #planOf({ model, experiment, labelMetrics, counts }: SeenPhase): ExperimentPlan {
     const route = this.#options.routes()[model];
-    const policy = (route && policyOf(route)) ?? defaultCanaryPolicy;
-    const metrics = policy.guardrails.map((guardrail): ExperimentMetric => {
+    const { guardrails, ...rules } = rulesOf(route);
+    const metrics = guardrails.map((guardrail): ExperimentMetric => {
       const { better, isShare } = metricFacts(guardrail);
       return { metric: guardrail.metric, better, isShare, margin: guardrail.margin };
     });
@@ -158,10 +158,7 @@ export class Experiments {
       name: experiment.name,
       control: route?.default ?? experiment.champion,
       metrics,
-      alpha: policy.alpha,
-      method: 'always_valid',
-      tau2: null,
-      plannedN: null,
+      ...rules,
     };
   }
 

@@ -18,7 +18,7 @@ import { StateDocument, type StateFolder } from '../registry/store/state.js';
 import type { ArmsSeen } from './arms-seen.js';
 import type { Canaries } from './canaries.js';
 import type { CanaryBook } from './canary-book.js';
-import { policyOf, withCanary } from './canary-run.js';
+import { rulesOf, withCanary } from './canary-run.js';
 import type { RouteChanges } from './route-changes.js';
 import type { RouteStages } from './route-stages.js';
 
@@ -120,8 +120,7 @@ function labelMetricsOf(route: Config['routes'][string] | undefined): string[] {
 }
 
 function metricsOf(route: Config['routes'][string] | undefined): string[] {
-  const guardrails = (route && policyOf(route)?.guardrails) ?? [];
-  return guardrails.map(({ metric }) => metric);
+  return rulesOf(route).guardrails.map(({ metric }) => metric);
 }
 
 /** Versions of a model that routes name by number: they must be open, whatever the policy says. */

@@ -23,6 +23,7 @@ import {
   type ExperimentMetric,
   type ExperimentPlan,
   predictionMetric,
+  questionOf,
 } from './experiment-plan.js';
 import { welch } from './mean.js';
 import { type Moments, noMoments } from './moments.js';
@@ -113,7 +114,7 @@ function compareMeans({ plan, metric, control, arm, memory }: Compared): Compari
     mean: b.n > 0 ? b.mean : null,
     difference: isKnown ? sequential.difference : null,
     interval: sequential.interval,
-    p_always_valid: Math.min(memory.p[`${arm.variant}:${metric.metric}`] ?? 1, p),
+    p_always_valid: Math.min(memory.p[questionOf(plan, arm.variant, metric.metric)] ?? 1, p),
     verdict: metric.margin === null ? successVerdict(turned) : guardrailVerdict(turned, metric.margin),
     fixed:
       plan.plannedN !== null && Math.min(a.n, b.n) >= plan.plannedN ? fixedOf(a, b, shareA, shareB, plan.alpha) : null,

@@ -46,8 +46,13 @@ export interface ExperimentArm {
 export interface ExperimentMemory {
   readonly phase: number;
   readonly ratioP: number;
-  /** By `variant:metric`. */
+  /** By what was asked. */
   readonly p: Readonly<Record<string, number>>;
+}
+
+/** The minimum under another α, by another method or against another control is that of another question. */
+export function questionOf({ control, alpha, method, tau2 }: ExperimentPlan, variant: string, metric: string): string {
+  return `${variant}:${metric}:${control}:${method}:${tau2 ?? alpha}`;
 }
 
 export function freshMemory(phase: number): ExperimentMemory {

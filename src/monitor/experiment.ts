@@ -13,6 +13,7 @@ import {
   type ExperimentMetric,
   type ExperimentPlan,
   predictionMetric,
+  questionOf,
 } from './experiment-plan.js';
 import { noMoments } from './moments.js';
 import { type Interval, plainShareOf, wilsonInterval } from './proportion.js';
@@ -95,7 +96,9 @@ export function readOut(look: ExperimentLook): {
     comparisons: isWithheld ? [] : comparisons,
     keys_over_cap: keysOverCap,
   };
-  const p = Object.fromEntries(comparisons.map((one) => [`${one.variant}:${one.metric}`, one.p_always_valid]));
+  const p = Object.fromEntries(
+    comparisons.map((one) => [questionOf(plan, one.variant, one.metric), one.p_always_valid]),
+  );
   return { readOut: shown, memory: { phase: memory.phase, ratioP: ratio.pSequential, p } };
 }
 

@@ -1,9 +1,10 @@
 /**
- * What a canary is told: its steps, its patience, and what must not get worse.
+ * What a canary is told: its steps, its patience, and what must not get worse; and by what an experiment is read.
  *
  * Must not know how what is written came to be checked.
  */
 import type { Direction } from './always-valid.js';
+import type { ExperimentPlan } from './experiment-plan.js';
 
 export interface Guardrail {
   /** `error_rate`, `slow_share`, `prediction_drift`, `cbpe_accuracy`, or the name of a metric of labels. */
@@ -62,11 +63,6 @@ export interface WrittenCanary {
 }
 
 export function canaryPolicyOf(written: WrittenCanary): CanaryPolicy {
-  const guardrails = written.guardrails.map(({ metric, margin }) => ({
-    // A percentile is judged as the share of requests above the one that the champion had at the start.
-    metric: metric === 'p95_latency' ? 'slow_share' : metric,
-    margin,
-  }));
   return {
     ...defaultCanaryPolicy,
     steps: written.steps,
@@ -76,7 +72,39 @@ export function canaryPolicyOf(written: WrittenCanary): CanaryPolicy {
     minKeysPerArm: written.min_samples,
     minLabelsPerArm: written.min_labels,
     p99HardMs: written.p99_hard_ms === 0 ? null : written.p99_hard_ms,
-    guardrails: guardrails.length === 0 ? defaultCanaryPolicy.guardrails : guardrails,
+    guardrails: guardrailsOf(written),
+  };
+}
+
+function guardrailsOf({ guardrails }: Pick<WrittenCanary, 'guardrails'>): readonly Guardrail[] {
+  if (guardrails.length === 0) return defaultCanaryPolicy.guardrails;
+  // A percentile is judged as the share of requests above the one that the champion had at the start.
+  return guardrails.map(({ metric, margin }) => ({ metric: metric === 'p95_latency' ? 'slow_share' : metric, margin }));
+}
+
+/** By what an experiment is read. */
+interface ReadOutRules extends Pick<ExperimentPlan, 'alpha' | 'method' | 'tau2' | 'plannedN'> {
+  readonly guardrails: readonly Guardrail[];
+}
+
+/** The same as it is written. */
+interface WrittenReadOut extends Pick<WrittenCanary, 'guardrails'> {
+  readonly alpha: number;
+  readonly method: ExperimentPlan['method'];
+  readonly tau2?: number | undefined;
+  readonly planned_n?: number | undefined;
+}
+
+/** @param policy of an experiment that is a canary */
+export function readOutRules(policy: CanaryPolicy | undefined, written: WrittenReadOut | undefined): ReadOutRules {
+  const { alpha, guardrails } = policy ?? defaultCanaryPolicy;
+  if (written === undefined) return { alpha, guardrails, method: 'always_valid', tau2: null, plannedN: null };
+  return {
+    alpha: written.alpha,
+    method: written.method,
+    tau2: written.tau2 ?? null,
+    plannedN: written.planned_n ?? null,
+    guardrails: guardrailsOf(written),
   };
 }
 
