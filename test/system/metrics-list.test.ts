@@ -36,6 +36,8 @@ const promised: readonly (readonly [name: string, kind: Kind, labels: string])[]
   ['sluice_prediction_log_events_total', 'counter', 'sink result'],
   ['sluice_prediction_log_dropped_total', 'counter', 'sink reason'],
   ['sluice_prediction_log_bytes_total', 'counter', ''],
+  ['sluice_prediction_log_damaged_total', 'counter', 'reason'],
+  ['sluice_labels_damaged_total', 'counter', 'file'],
   ['sluice_shadow_requests_total', 'counter', 'model shadow result'],
   ['sluice_shadow_disagreement_ratio', 'gauge', 'model shadow'],
   ['sluice_drift_score', 'gauge', 'model version feature stat'],
