@@ -61,6 +61,7 @@ test('threads are told as starting until they are there, and not of a version th
   await untilTold(told, 1);
   assert.deepEqual(threads(), [0, 0]);
   instances.open(specOf(context, '2', []));
+  while (threads()[0] === 0) await new Promise(setImmediate);
   assert.deepEqual(threads(), [1, 0]);
   await untilTold(told, 2);
   assert.deepEqual(threads(), [0, 0, 1]);

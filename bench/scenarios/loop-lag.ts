@@ -8,21 +8,17 @@
  * Must not know how the loop is kept.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { httpLoad } from '../suite/http-load.js';
 import type { Gateway } from '../suite/servers.js';
 import { spreadOf } from '../suite/statistics.js';
+import { leftText, undisturbed } from '../suite/theft.js';
 import { rowBody, type Scenario, type Stage, until } from './frame.js';
 
 const lagMsMax = 2;
 const connections = 64;
 const width = 30;
-/** Of a round, without the core. */
-const stolenShareMax = 0.01;
-const triesForRound = 4;
-
 const answerMs = 10_000;
 
 interface Lag {
@@ -46,30 +42,20 @@ export const loopLag: Scenario = {
       directory: stage.directory(),
     });
     await load(3);
-    const lags: Lag[] = [];
-    const rates: number[] = [];
     const rounds = stage.isQuick ? 5 : 15;
-    let left = 0;
-    while (lags.length < rounds && lags.length + left < triesForRound * rounds) {
-      stage.onProgress(`round ${lags.length + 1}/${rounds}, ${left} left out`);
+    const found = await undisturbed({ rounds, core: 0, onProgress: (text) => stage.onProgress(text) }, async () => {
       await lagOf(gateway, pid);
-      const stolenBefore = stolenMs();
       const { requests, seconds } = await load(stage.isQuick ? 2 : 5);
-      const stolen = (stolenMs() - stolenBefore) / 1000 / seconds;
-      const lag = await lagOf(gateway, pid);
-      if (stolen > stolenShareMax) left++;
-      else {
-        lags.push(lag);
-        rates.push(requests / seconds);
-      }
-    }
-    if (lags.length === 0) return { isMet: false, found: `the host took the core away in each of ${left} rounds` };
-    const p99 = spreadOf(lags.map((lag) => lag.p99));
-    const p50 = spreadOf(lags.map((lag) => lag.p50)).median;
-    const rate = Math.round(spreadOf(rates).median);
+      return { ...(await lagOf(gateway, pid)), rate: requests / seconds };
+    });
+    const { kept } = found;
+    if (kept.length === 0) return { isMet: false, found: leftText(found) };
+    const p99 = spreadOf(kept.map((round) => round.p99));
+    const p50 = spreadOf(kept.map((round) => round.p50)).median;
+    const rate = Math.round(spreadOf(kept.map((round) => round.rate)).median);
     return {
-      isMet: p99.median < lagMsMax && lags.length === rounds,
-      found: `p99 ${p99.median.toFixed(2)} ms (${p99.min.toFixed(2)}–${p99.max.toFixed(2)}, ${lags.length} rounds), p50 ${p50.toFixed(2)} ms, at ${rate} req/s; ${left} rounds left out; ${pin === undefined ? 'beside the generator' : 'on a core of its own'}`,
+      isMet: p99.median < lagMsMax && kept.length === rounds,
+      found: `p99 ${p99.median.toFixed(2)} ms (${p99.min.toFixed(2)}–${p99.max.toFixed(2)}, ${leftText(found)}), p50 ${p50.toFixed(2)} ms, at ${rate} req/s; ${pin === undefined ? 'beside the generator' : 'on a core of its own'}`,
     };
   },
 };
@@ -81,12 +67,6 @@ function pinner(stage: Stage): ((pid: number) => void) | undefined {
   if (cores < 2 || !pinned(process.pid, `1-${cores - 1}`)) return undefined;
   stage.after(() => void pinned(process.pid, `0-${cores - 1}`));
   return (pid) => void pinned(pid, '0');
-}
-
-/** What the host has taken of the first core so far. */
-function stolenMs(): number {
-  const core = /^cpu0 (.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
-  return Number(core?.split(' ')[7] ?? 0) * 10;
 }
 
 /** Since it was asked last. @throws when it does not say */

@@ -3,7 +3,8 @@
  *
  *   without · with · without   a round, each a gateway of its own, since a run that never ends ends with its process only
  *
- * The two phases without give the noise of the machine: a difference smaller than theirs cannot be told.
+ * The two phases without give the noise of the machine: a difference smaller than theirs cannot be told. One gateway process,
+ * so that a core is free for what shadows do: the promise is for such machines.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +12,7 @@ import { dense, slow } from '../../test/fixtures.js';
 import { readMetrics } from '../suite/metrics-text.js';
 import { usageOf } from '../suite/process-stat.js';
 import { quantile, spreadOf } from '../suite/statistics.js';
+import { leftText, undisturbed } from '../suite/theft.js';
 import { rowBody, type Scenario, type Stage } from './frame.js';
 import { openLoop } from './open-loop.js';
 
@@ -61,29 +63,34 @@ engine: { hard_run_timeout_ms: 86400000 }
     name,
     promise: `${what}: no request fails, p99 ≤ ${p99Max} of that without or within the noise, memory grows by no more than ${growthBytesMax / 2 ** 20} MiB`,
     async run(stage) {
-      const rounds = stage.isQuick ? 2 : 5;
-      const ratios: number[] = [];
-      const noises: number[] = [];
-      const watched: Phase[] = [];
-      const free: Phase[] = [];
-      for (let round = 0; round < rounds; round++) {
-        stage.onProgress(`round ${round + 1}/${rounds}`);
-        const before = await phase(stage, '');
-        const during = await phase(stage, config);
-        const after = await phase(stage, '');
-        ratios.push((2 * during.p99Ms) / (before.p99Ms + after.p99Ms));
-        noises.push(Math.max(before.p99Ms, after.p99Ms) / Math.min(before.p99Ms, after.p99Ms));
-        watched.push(during);
-        free.push(before, after);
-      }
-      const ratio = spreadOf(ratios);
-      const noise = spreadOf(noises).median;
-      const failed = [...watched, ...free].reduce((sum, phase) => sum + phase.failed, 0);
+      const rounds = stage.isQuick ? 2 : 10;
+      const found = await undisturbed({ rounds, onProgress: (text) => stage.onProgress(text) }, async () => ({
+        before: await phase(stage, ''),
+        during: await phase(stage, config),
+        after: await phase(stage, ''),
+      }));
+      const { kept } = found;
+      if (kept.length === 0) return { isMet: false, found: leftText(found) };
+      const ratio = spreadOf(
+        kept.map(({ before, during, after }) => (2 * during.p99Ms) / (before.p99Ms + after.p99Ms)),
+      );
+      const noises = kept.map(({ before, after }) => [before.p99Ms, after.p99Ms].sort((a, b) => a - b));
+      const noise = spreadOf(noises.map(([least, most]) => most! / least!)).median;
+      const watched = kept.map(({ during }) => during);
+      const free = kept.flatMap(({ before, after }) => [before, after]);
+      const failed = found.all
+        .flatMap(({ before, during, after }) => [before, during, after])
+        .reduce((sum, phase) => sum + phase.failed, 0);
       const growth = medianBytes(watched) - medianBytes(free);
       const wasReal = watched.every(({ outcomes }) => isReal(outcomes));
       return {
-        isMet: failed === 0 && ratio.median <= Math.max(p99Max, noise) && growth <= growthBytesMax && wasReal,
-        found: `p99 × ${ratio.median.toFixed(3)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}), noise × ${noise.toFixed(3)}; ${failed} failed; memory +${Math.round(growth / 2 ** 20)} MiB; copies: ${copiesText(watched)}${wasReal ? '' : '; the case did NOT happen'}`,
+        isMet:
+          failed === 0 &&
+          kept.length === rounds &&
+          ratio.median <= Math.max(p99Max, noise) &&
+          growth <= growthBytesMax &&
+          wasReal,
+        found: `p99 × ${ratio.median.toFixed(3)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}, ${leftText(found)}), noise × ${noise.toFixed(3)}; ${failed} failed; memory +${Math.round(growth / 2 ** 20)} MiB; copies: ${copiesText(watched)}${wasReal ? '' : '; the case did NOT happen'}`,
       };
     },
   };
@@ -105,11 +112,11 @@ async function phase(stage: Stage, text: string): Promise<Phase> {
   writeFileSync(file, text);
   const models = stage.repository({ small: dense(), next: dense([30, 64, 32, 2], 7), hung: slow(['batch', width]) });
   const flags = ['--config', file, '--drain-timeout-ms', '500'];
-  const gateway = await stage.gateway({ models, flags });
+  const gateway = await stage.gateway({ models, processes: 1, flags });
   const load = (seconds: number) =>
     openLoop({ origin: gateway.http, body: rowBody('small', width, turns), rate, seconds, inFlightMax: 256 });
   await load(2);
-  const answers = await load(stage.isQuick ? 5 : 20);
+  const answers = await load(stage.isQuick ? 5 : 6);
   const bytes = usageOf(gateway.pid).rssBytes;
   const outcomes = new Map<string, number>();
   for (const { name, labels, value } of await readMetrics(gateway.admin)) {

@@ -3,12 +3,14 @@
  *
  *   round 1: plain sluice fastify …   round 2: sluice fastify … plain   …
  *
- * The order moves on by one each round, so that nobody always follows the same neighbour.
+ * The order moves on by one each round, so that nobody always follows the same neighbour. A turn during which the host took
+ * the cores away is taken again.
  *
  * Must not know how load is made or what the numbers are for.
  */
 import type { Load, LoadResult } from './load.js';
 import { usageOf } from './process-stat.js';
+import { firstUndisturbed } from './theft.js';
 
 /** A server under the load of this cell. */
 export interface Runner {
@@ -54,7 +56,7 @@ export async function measure(
     for (let turn = 0; turn < runners.length; turn++) {
       const runner = runners[(round + turn) % runners.length]!;
       onProgress(`round ${round + 1}/${rounds} ${runner.name}`);
-      samples.get(runner.name)!.push(await sampleOf(runner, seconds));
+      samples.get(runner.name)!.push(await firstUndisturbed(() => sampleOf(runner, seconds)));
       await new Promise((resolve) => setTimeout(resolve, restMs));
     }
   }

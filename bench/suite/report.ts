@@ -14,7 +14,7 @@ export function reportOf(results: Results): string {
   const parts = [
     '# What was measured',
     'Written by `npm run bench -- --write`; do not edit. Numbers are medians with (min–max) over the rounds. Ratios are taken round by round against another server of the same round, so they hold better than the numbers.',
-    `${settings.rounds} rounds of ${settings.seconds} s for each server, taking turns; load by ${settings.generator} on the same machine.`,
+    `${settings.rounds} rounds of ${settings.seconds} s for each server, taking turns; load by ${settings.generator} on the same machine. What the host of the machine disturbed, by taking more than 1 % of the time of its cores, is done again, up to four times.`,
     table(['', ''], Object.entries(machine)),
   ];
   if (cells.length > 0) {

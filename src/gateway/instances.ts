@@ -35,7 +35,7 @@ export class Instances {
   readonly #options: InstancesOptions;
   readonly #cores: Cores;
   readonly #marks: Marks;
-  readonly #memory = new VersionMemory(() => process.memoryUsage.rss());
+  readonly #memory = new VersionMemory();
   /** Instances that only see copies of requests, by the name of their version. */
   readonly #copies = new Map<string, DrainableVersion>();
   /** Versions that are opening, by name: a drain waits for them. */
@@ -60,6 +60,10 @@ export class Instances {
   }
 
   open(spec: VersionSpec): void {
+    this.#opening.set(instanceNameOf(spec), this.#open(spec));
+  }
+
+  async #open(spec: VersionSpec): Promise<void> {
     const { tell } = this.#options;
     const instance = instanceOf(spec);
     let starting = 0;
@@ -67,19 +71,16 @@ export class Instances {
       starting = spec.instances;
       this.#startingThreads += starting;
     };
-    const isOpen = this.#memory.begin(instanceNameOf(instance));
-    const opened = this.#opened(spec, onStarting).then(
-      (version) => {
-        void this.#replace(spec, version)?.drain();
-        tell({ kind: 'opened', ...instance });
-      },
-      (error) => tell({ kind: 'openFailed', ...instance, failure: failureOf(GatewayError.from(error)) }),
-    );
-    this.#opening.set(instanceNameOf(instance), opened);
-    void opened.then(() => {
-      this.#startingThreads -= starting;
-      isOpen();
-    });
+    const isOpen = await this.#memory.begin(instanceNameOf(instance));
+    try {
+      const version = await this.#opened(spec, onStarting);
+      void this.#replace(spec, version)?.drain();
+      tell({ kind: 'opened', ...instance });
+    } catch (error) {
+      tell({ kind: 'openFailed', ...instance, failure: failureOf(GatewayError.from(error)) });
+    }
+    this.#startingThreads -= starting;
+    await isOpen();
   }
 
   #opened(spec: VersionSpec, onStarting: () => void): Promise<DrainableVersion> {

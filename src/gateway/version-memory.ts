@@ -5,39 +5,42 @@
  *   rss ──┬── first opens ──┬── a second opens beside it ──┬──▶        what is grown between two marks is shared by those
  *                                                                      that were opening meanwhile
  *
+ * The system is asked off the loop: whoever asks waits while another changes the memory of the process, 11 ms were seen.
+ *
  * Must not know how a version is opened.
  */
+import { readFile } from 'node:fs/promises';
 
 interface Opening {
   bytes: number;
 }
 
 export class VersionMemory {
-  readonly #rss: () => number;
   readonly #opening = new Set<Opening>();
   readonly #bytes = new Map<string, number>();
   #last = 0;
+  /** Marks are set one after the other. */
+  #marked: Promise<void> = Promise.resolve();
 
-  constructor(rss: () => number) {
-    this.#rss = rss;
-  }
-
-  /** @param name of a version that opens now. @returns what is to be called when it is open, or never */
-  begin(name: string): () => void {
-    this.#share();
+  /** @param name of a version that may open when this resolves, with what is to be called when it is open, or never */
+  async begin(name: string): Promise<() => Promise<void>> {
     const opening: Opening = { bytes: 0 };
-    this.#opening.add(opening);
-    return () => {
-      this.#share();
-      this.#opening.delete(opening);
-      this.#bytes.set(name, Math.max(0, Math.round(opening.bytes)));
-    };
+    await this.#mark(() => this.#opening.add(opening));
+    return () =>
+      this.#mark(() => {
+        this.#opening.delete(opening);
+        this.#bytes.set(name, Math.max(0, Math.round(opening.bytes)));
+      });
   }
 
-  #share(): void {
-    const rss = this.#rss();
-    for (const opening of this.#opening) opening.bytes += (rss - this.#last) / this.#opening.size;
-    this.#last = rss;
+  #mark(change: () => void): Promise<void> {
+    this.#marked = this.#marked.then(async () => {
+      const rss = await residentBytes();
+      for (const opening of this.#opening) opening.bytes += (rss - this.#last) / this.#opening.size;
+      this.#last = rss;
+      change();
+    });
+    return this.#marked;
   }
 
   of(name: string): number {
@@ -47,4 +50,10 @@ export class VersionMemory {
   forget(name: string): void {
     this.#bytes.delete(name);
   }
+}
+
+async function residentBytes(): Promise<number> {
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
+  return kib === undefined ? process.memoryUsage.rss() : Number(kib) * 1024;
 }

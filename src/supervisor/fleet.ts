@@ -93,17 +93,24 @@ export class Fleet {
     for (const child of this.#children.values()) this.#mayListen(child);
   }
 
-  /** Opens a version in every process. @throws FAILED_PRECONDITION with the first reason when one of them cannot */
+  /**
+   * Opens a version in every process, while callers are served in half of them at a time: to open one holds up its loop.
+   * @throws FAILED_PRECONDITION with the first reason when one of them cannot
+   */
   async open(spec: VersionSpec): Promise<void> {
     const name = instanceNameOf(spec);
     const { specs } = this.#wanted;
     const previous = specs.get(name);
     specs.set(name, spec);
     try {
-      await this.#all(`open ${name}`, (child) => {
-        this.#toOpen.get(child)?.add(name);
-        child.send({ kind: 'open', spec });
-      });
+      const all = this.#started();
+      const atOnce = this.#isListening ? Math.ceil(all.length / 2) : all.length;
+      for (let from = 0; from < all.length; from += atOnce) {
+        await this.#ask(`open ${name}`, all.slice(from, from + atOnce), (child) => {
+          this.#toOpen.get(child)?.add(name);
+          child.send({ kind: 'open', spec });
+        });
+      }
     } catch (error) {
       if (previous === undefined) await this.drain(spec);
       else specs.set(name, previous);
@@ -179,9 +186,17 @@ export class Fleet {
     return [...this.#children.values(), ...this.#leaving];
   }
 
+  #started(): Child[] {
+    return [...this.#children.values()].filter((child) => this.#toOpen.has(child));
+  }
+
   /** Asks every process that has started for something and resolves when all that still live have answered. */
   #all(what: string, ask: (child: Child) => void): Promise<void> {
-    const children = [...this.#children.values()].filter((child) => this.#toOpen.has(child));
+    return this.#ask(what, this.#started(), ask);
+  }
+
+  #ask(what: string, asked: readonly Child[], ask: (child: Child) => void): Promise<void> {
+    const children = asked.filter((child) => this.#toOpen.has(child));
     const answered = this.#rollCall.wait(what, children);
     for (const child of children) ask(child);
     return answered;
