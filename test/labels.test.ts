@@ -32,6 +32,8 @@ function folder(context: Context): string {
 class Bench {
   readonly told: LabelRecord[] = [];
   readonly unwritten: string[] = [];
+  /** Models by the experiment on their route. */
+  readonly routes = new Map<string, string>();
   nowMs = startMs;
   readonly #root: string;
   #lives = 0;
@@ -58,6 +60,7 @@ class Bench {
       earlyMax: 10,
       headMax: 64,
       epochMs: () => this.nowMs,
+      routeOf: (experiment) => this.routes.get(experiment),
       onLabel: (record) => this.told.push(record),
       onUnwritten: (labels, { message }) => this.unwritten.push(`${labels}: ${message}`),
     });
@@ -93,7 +96,11 @@ class Bench {
     assert.equal(writer.dropped, 0);
   }
 
-  async take(...labels: readonly Partial<Label>[]): Promise<string[]> {
+  take(...labels: readonly Partial<Label>[]): Promise<string[]> {
+    return this.takeFor('m', ...labels);
+  }
+
+  async takeFor(model: string, ...labels: readonly Partial<Label>[]): Promise<string[]> {
     const whole = labels.map((label) => ({
       requestId: 'a',
       item: 0,
@@ -104,7 +111,7 @@ class Bench {
       weight: 1,
       ...label,
     }));
-    return (await this.book.take('m', whole)).map(({ status }) => status);
+    return (await this.book.take(model, whole)).map(({ status }) => status);
   }
 
   /** By request, what counts now. */
@@ -122,6 +129,15 @@ test('a label finds who answered, why, and what was predicted for its item', asy
   const [record] = bench.told;
   const { version, variant, phase, unit, predicted, score, item } = record!.prediction;
   assert.deepEqual([version, variant, phase, unit, predicted, score, item], ['7', 'b', 3, 42, '1', 1 / 3, 1]);
+});
+
+test('a label for the model of a route finds what another model answered there, one for any other model does not', async (context) => {
+  const bench = await Bench.open(context);
+  bench.predict(['a', 'b']);
+  bench.routes.set('e', 'shop');
+  assert.deepEqual(await bench.takeFor('shop', { requestId: 'a' }), ['accepted']);
+  assert.deepEqual(await bench.takeFor('cancer', { requestId: 'b' }), ['invalid']);
+  assert.deepEqual(bench.labels(), { a: '1' });
 });
 
 test('of several labels of one name the latest counts, and says whose place it takes', async (context) => {

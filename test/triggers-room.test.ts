@@ -56,6 +56,7 @@ async function homeOf(context: TestContext): Promise<Home> {
         models: { lazy: {} },
         registry: { store: {} },
         compat: {},
+        auth: { jwt: {} },
         triggers: {
           path: join(directory, 'outbox'),
           endpoints: { ops: { url: hook.url, secret_env: 'HOOK' } },

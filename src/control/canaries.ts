@@ -88,8 +88,9 @@ export class Canaries {
   }
 
   async #begin(model: string, wanted: WantedCanary, phase: number, act: Act): Promise<void> {
-    await this.#options.shares.used(wanted.candidate!);
     await this.#options.book.begin(model, wanted, phase, act);
+    // Afterwards: approvals that are used up for what did not begin would have to be given again.
+    await this.#options.shares.used(wanted.candidate!);
   }
 
   #isReady({ model, version }: VersionId): boolean {

@@ -30,6 +30,8 @@ export interface LabelRoomOptions {
   readonly now: () => number;
   readonly hasModel: (model: string) => boolean;
   readonly championOf: (model: string) => string | undefined;
+  /** The model on whose route an experiment is. */
+  readonly routeOf: (experiment: string) => string | undefined;
   /** A label of a prediction that a route gave to a variant; its unit is not sealed. */
   readonly onLabel: (record: LabelRecord) => void;
   readonly onChange: (event: QualityEvent) => void;
@@ -80,6 +82,7 @@ export class LabelRoom {
       earlyMs: early_ms,
       earlyMax: max_early,
       epochMs,
+      routeOf: options.routeOf,
       onLabel: (record) => this.#told(record),
       onUnwritten: (labels, error) => log.error('labels.unwritten', { labels, error: error.message }),
     });

@@ -5,6 +5,7 @@
  *
  * Must not know how models are served.
  */
+import { experimentNameOf } from '../config/route-agreement.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { ControlCounts } from './counts.js';
@@ -61,6 +62,7 @@ export async function openRooms(rooms: Rooms, room: RegistryRoom, options: OpenR
     },
     hasModel: (model) => room.registry.has(model),
     championOf: (model) => rooms.championOf(model),
+    routeOf: (experiment) => routeWith(room.routes.inForce(), experiment),
     onLabel: ({ prediction, told: { label }, replaces }) => {
       const { experiment, phase, assigned, unit, reason } = prediction;
       if (unit === undefined || reason !== 'weight') return;
@@ -70,4 +72,8 @@ export async function openRooms(rooms: Rooms, room: RegistryRoom, options: OpenR
       ]);
     },
   });
+}
+
+function routeWith(routes: Config['routes'], experiment: string): string | undefined {
+  return Object.keys(routes).find((model) => experimentNameOf(model, routes[model]!) === experiment);
 }

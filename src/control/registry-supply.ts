@@ -12,7 +12,7 @@ import type { Registry } from '../registry/registry.js';
 import type { Quarantine } from '../registry/store/quarantine.js';
 import type { Store } from '../registry/store/store.js';
 import { Supply } from '../registry/supply.js';
-import { type SourceConfig, sourceOf } from './network-sources.js';
+import { type SourceConfig, signatureModeOf, sourceOf } from './network-sources.js';
 import type { RegistryTools } from './registry-room.js';
 import { hooksOf } from './registry-store.js';
 import type { SourceMemory } from './source-memory.js';
@@ -45,6 +45,8 @@ export function supplyOf(tools: RegistryTools, parts: SupplyParts): Supply {
   const onRefused = ({ kind }: Refusal) => counts.outboundRefused.add([kind]);
   const clock = { now, epochNow, random };
   const trust = trustOf(config);
+  /** Sources of which nothing unsigned is taken. */
+  const signedOnly = new Set(parts.sources.filter((one) => signatureModeOf(one) === 'require').map(({ name }) => name));
   const sourceTools = { bareName: models.name, trust, memory, environment, onRefused, ...clock };
   const supply = new Supply({
     sources: parts.sources.map((source) => ({
@@ -74,7 +76,10 @@ export function supplyOf(tools: RegistryTools, parts: SupplyParts): Supply {
       counts.pullFailures.add([source, error.code.toLowerCase()]);
       if (error instanceof Refusal) alarm(nameOf(id), source, error);
     },
-    checkAllowed: ({ artifactSha256 }) => {
+    checkAllowed: ({ artifactSha256, source, record }) => {
+      // It may have been stored when less was asked for, and its source not answer now.
+      if (signedOnly.has(source) && record.verdict.status !== 'signed')
+        throw new Refusal('signature', `a signature is required: it was stored as ${record.verdict.status}`);
       const entry = quarantine.find(artifactSha256);
       if (entry !== undefined) throw new GatewayError('FAILED_PRECONDITION', `it is quarantined: ${entry.reason}`);
     },

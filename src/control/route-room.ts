@@ -56,7 +56,7 @@ export interface RouteRoom {
   /** What an operator asks for. */
   readonly desk: RouteDesk;
   /** The routes of a configuration with what was changed while serving. */
-  inForce(configured: Config['routes']): Config['routes'];
+  inForce(configured?: Config['routes']): Config['routes'];
   /** The same of a configuration that is not in force yet. @throws INVALID_ARGUMENT when the two do not go together */
   foreseen(configured: Config['routes']): Config['routes'];
   /** A table with its experiments. */
@@ -137,10 +137,14 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
       nowMs,
     );
   };
-  const due = { freezeAt: now() + freezeMs, lookAt: now() + lookMs, isBusy: false };
+  const due = { writeAt: now() + freezeMs, freezeAt: now() + freezeMs, lookAt: now() + lookMs, isBusy: false };
   const tick = async () => {
-    if (seen.phases.size === 0) return;
     const at = now();
+    if (at >= due.writeAt) {
+      due.writeAt = at + freezeMs;
+      if (stages.isUnwritten) await publish('again');
+    }
+    if (seen.phases.size === 0) return;
     if (canaries.isDue()) {
       await within(refreshMsMax, tools.refresh());
       await canaries.look();
@@ -148,7 +152,6 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     if (at >= due.freezeAt) {
       due.freezeAt = at + freezeMs;
       await freeze();
-      if (stages.isUnwritten) await publish('again');
     }
     if (at >= due.lookAt) {
       due.lookAt = at + lookMs;

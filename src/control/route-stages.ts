@@ -137,8 +137,8 @@ export class RouteStages {
           log.warn('route.waits', { route, version: nameOf(id), reason: objection });
         return objection;
       }
-      if (stage === 'canary') await shares.used(id);
       await audit.append('stage.changed', nameOf(id), { ...id, stage, route, reason }, actor);
+      if (stage === 'canary') await shares.used(id);
       return '';
     } catch (error) {
       this.#isUnwritten = true;
@@ -205,11 +205,10 @@ function placesIn(
     if (known[model]!.champion === version || places.has(nameOf(id))) return;
     places.set(nameOf(id), { id, stage, route, alias: target.alias });
   };
-  for (const [route, { variants, overrides, canary, default: fallback }] of Object.entries(routes)) {
+  for (const [route, { variants, overrides, default: fallback }] of Object.entries(routes)) {
     for (const [name, variant] of Object.entries(variants)) {
-      // Whoever takes no part gets the default whatever its weight; that of a canary is at 0 only when it is about to be replaced.
-      const isFallback = name === fallback && canary === undefined;
-      if (variant.weight > 0 || isFallback || Object.hasOwn(overrides.keys, name)) put(route, 'canary', variant);
+      // Whoever takes no part gets the default whatever its weight, beside a canary at 100 % too.
+      if (variant.weight > 0 || name === fallback || Object.hasOwn(overrides.keys, name)) put(route, 'canary', variant);
     }
   }
   for (const [route, { shadows }] of Object.entries(routes)) for (const shadow of shadows) put(route, 'shadow', shadow);

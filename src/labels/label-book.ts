@@ -20,7 +20,7 @@ import { isOrigin, requestIdOf } from './join-record.js';
 import { labelKind, predictionKind } from './kinds.js';
 import { LabelJournals } from './label-journals.js';
 import { type Joined, type LabelRecord, labelOf, labelPayload, nameOfRecord, type Told } from './label-record.js';
-import { predictionFor } from './prediction-for.js';
+import { predictionFor, type RouteOf } from './prediction-for.js';
 import { RecordIndex } from './record-index.js';
 
 export interface LabelBookOptions {
@@ -32,6 +32,7 @@ export interface LabelBookOptions {
   readonly earlyMs: number;
   readonly earlyMax: number;
   readonly epochMs: () => number;
+  readonly routeOf: RouteOf;
   readonly onLabel: (record: LabelRecord) => void;
   /** Labels that met their prediction late could not be written: they are tried again after a restart. */
   readonly onUnwritten: (labels: number, error: Error) => void;
@@ -186,7 +187,7 @@ export class LabelBook {
   }
 
   #join({ model, label: { requestId, item } }: EarlyLabel): Joined | string | undefined {
-    return predictionFor(this.#predictions, { model, requestId, item });
+    return predictionFor(this.#predictions, { model, requestId, item }, this.#options.routeOf);
   }
 
   /** What was told last under that name. */

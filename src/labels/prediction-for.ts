@@ -16,16 +16,23 @@ export interface Meant {
   readonly item: number;
 }
 
+/** The model on whose route an experiment is now; undefined = on none. */
+export type RouteOf = (experiment: string) => string | undefined;
+
 /** @returns a text that says why there is none; undefined when it may still come */
-export function predictionFor(made: RecordIndex, { model, requestId, item }: Meant): Joined | string | undefined {
+export function predictionFor(
+  made: RecordIndex,
+  { model, requestId, item }: Meant,
+  routeOf: RouteOf,
+): Joined | string | undefined {
   let other: string | undefined;
   for (const { payload, day, file } of made.find(hashOf(requestId), likelyDay(requestId))) {
     if (isOrigin(payload) || requestIdOf(payload) !== requestId) continue;
     const originPayload = made.at(day, file, originAtOf(payload));
     if (originPayload === undefined) continue;
     const origin = originOf(originPayload);
-    // A route may lead to a version of another model.
-    if (origin.model !== model && origin.experiment === '') {
+    // A route may lead to a version of another model; whoever may label one model must not label all by that.
+    if (origin.model !== model && (origin.experiment === '' || (routeOf(origin.experiment) ?? model) !== model)) {
       other = `the request was one of model '${origin.model}'`;
       continue;
     }

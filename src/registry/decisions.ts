@@ -93,7 +93,7 @@ export class Decisions {
       const { [label]: _, ...aliases } = before.aliases;
       const choice = { ...before, aliases };
       model.choice = label === 'champion' ? withoutHold(choice) : choice;
-      await this.#decided(model, before, `release ${label}`);
+      await this.#decided(model, before, `release ${label}`, label === 'champion' ? 'contract' : 'nothing');
     });
     await this.#parts.reconcile(name);
   }
@@ -131,7 +131,7 @@ export class Decisions {
       const before = model.choice;
       const pins = before.pins.filter((pin) => pin !== version);
       model.choice = { ...before, pins: isPinned ? [...pins, version] : pins };
-      await this.#decided(model, before, isPinned ? 'pin' : 'unpin');
+      await this.#decided(model, before, isPinned ? 'pin' : 'unpin', 'nothing');
     });
   }
 
@@ -200,12 +200,12 @@ export class Decisions {
     return record;
   }
 
-  /** @param decided what needs not be looked at again: what differs in inputs and outputs, or all that could be objected */
+  /** @param decided what needs not be looked at again: nothing, what differs in inputs and outputs, or all that could be objected */
   async #decided(
     model: ModelRecord,
     before: OperatorChoice,
     reason: string,
-    decided: 'contract' | 'all' = 'contract',
+    decided: 'nothing' | 'contract' | 'all' = 'contract',
   ): Promise<void> {
     const { answers, retirement } = this.#parts;
     try {

@@ -103,18 +103,27 @@ export class Fleet {
     const previous = specs.get(name);
     specs.set(name, spec);
     try {
-      const all = this.#started();
-      const atOnce = this.#isListening ? Math.ceil(all.length / 2) : all.length;
-      for (let from = 0; from < all.length; from += atOnce) {
-        await this.#ask(`open ${name}`, all.slice(from, from + atOnce), (child) => {
-          this.#toOpen.get(child)?.add(name);
-          child.send({ kind: 'open', spec });
-        });
-      }
+      await this.#open(spec);
     } catch (error) {
       if (previous === undefined) await this.drain(spec);
-      else specs.set(name, previous);
+      else {
+        specs.set(name, previous);
+        // Some may have opened what the others could not.
+        await this.#open(previous).catch(() => {});
+      }
       throw error;
+    }
+  }
+
+  async #open(spec: VersionSpec): Promise<void> {
+    const name = instanceNameOf(spec);
+    const all = this.#started();
+    const atOnce = this.#isListening ? Math.ceil(all.length / 2) : all.length;
+    for (let from = 0; from < all.length; from += atOnce) {
+      await this.#ask(`open ${name}`, all.slice(from, from + atOnce), (child) => {
+        this.#toOpen.get(child)?.add(name);
+        child.send({ kind: 'open', spec });
+      });
     }
   }
 
@@ -196,7 +205,7 @@ export class Fleet {
   }
 
   #ask(what: string, asked: readonly Child[], ask: (child: Child) => void): Promise<void> {
-    const children = asked.filter((child) => this.#toOpen.has(child));
+    const children = asked.filter((child) => this.#toOpen.has(child) && this.#children.get(child.number) === child);
     const answered = this.#rollCall.wait(what, children);
     for (const child of children) ask(child);
     return answered;

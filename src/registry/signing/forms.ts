@@ -57,10 +57,11 @@ export async function findingOf(
   if (path === 'model.sig') return overFiles(await openBundle(content, trust), version);
   const { manifests = [] } = version;
   if (manifests.length === 0) return undefined;
-  if (attachedCosign.test(path)) return checkSimpleSigning(content, manifests, trust).catch(passedOver);
+  if (attachedCosign.test(path))
+    return ofAnybody(await checkSimpleSigning(content, manifests, trust).catch(passedOver));
   if (!attachedBundle.test(path)) return undefined;
   const opened = await openBundle(content, trust).catch(passedOver);
-  if (opened.status !== 'signed') return opened;
+  if (opened.status !== 'signed') return ofAnybody(opened);
   const type = predicateIn(opened.payload);
   if (type === modelPredicate) return overFiles(opened, version);
   if (type !== cosignPredicate) return passedOver({ message: `its statement is '${type}', which is no signature` });
@@ -74,6 +75,11 @@ function overFiles(opened: Opened, { files, signatures }: SignedFiles): Finding 
 
 function predicateIn(payload: Buffer): string | undefined {
   return predicated.safeParse(jsonOf('the payload', payload, signatureBytesMax)).data?.predicateType;
+}
+
+/** What does not verify is of nobody, and anybody may attach it. */
+function ofAnybody<T extends { readonly status: Finding['status'] }>(finding: T) {
+  return finding.status === 'wrong' && 'reason' in finding ? passedOver({ message: String(finding.reason) }) : finding;
 }
 
 function passedOver({ message }: { readonly message: string }) {

@@ -78,6 +78,7 @@ class Tree {
   readonly #root: string;
   readonly #onPlace: (place: string) => void;
   readonly #ignored: string[] = [];
+  /** In this turn of the loop. */
   #reads = 0;
 
   constructor(root: string, onPlace: (place: string) => void) {
@@ -113,6 +114,7 @@ class Tree {
     const models: ListedModel[] = [];
     for (const entry of entries) {
       const model = await this.#model(entry);
+      await this.#turn();
       if (model !== undefined) models.push(model);
     }
     models.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -130,7 +132,7 @@ class Tree {
     for (const child of entries) {
       const version = this.#version(directory, child);
       if (version !== undefined) versions.push(version);
-      if (this.#reads % placesAtOnce === 0) await new Promise(setImmediate);
+      await this.#turn();
       if (versions.length === versionsMax) {
         this.#ignore(directory, `more than ${versionsMax} versions, the rest is not listed`);
         break;
@@ -139,6 +141,12 @@ class Tree {
     if (versions.length === 0) return this.#ignore(directory, `no version directory with a ${modelFileName}`);
     versions.sort((a, b) => Number(a.version) - Number(b.version));
     return { name, directory, configFile: this.#configFile(directory, entries), versions };
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#reads < placesAtOnce) return;
+    this.#reads = 0;
+    await new Promise(setImmediate);
   }
 
   #version(model: string, entry: Dirent): ListedVersion | undefined {

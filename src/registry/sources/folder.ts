@@ -8,7 +8,17 @@
  * Must not know the store, ONNX or what is served.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, read, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  read,
+  readdirSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
 import { promisify } from 'node:util';
@@ -46,6 +56,7 @@ interface SeenFile {
 }
 
 const readInto = promisify(read);
+const { O_NONBLOCK, O_RDONLY } = constants;
 
 const nestingMax = 32;
 const besideBytesMax = 1024 * 1024;
@@ -228,13 +239,16 @@ export class FolderSource implements Source {
     signal: AbortSignal,
   ): Promise<FileStream> {
     const place = placeOf(file);
-    const descriptor = openedAt(place, file);
-    const before = fstatSync(descriptor);
+    const before = readable(file, () => statSync(place));
     const etag = etagOf(before);
     const offset = from.etag === etag ? from.offset : 0;
+    // Opened when it is read: a stream that is turned away first must not leave anything open.
     async function* chunks(): AsyncIterable<Uint8Array> {
+      const descriptor = readable(file, () => openSync(place, O_RDONLY | O_NONBLOCK));
       try {
         let at = offset;
+        if (etagOf(fstatSync(descriptor)) !== etag)
+          throw new GatewayError('UNAVAILABLE', `'${file.path}' changed while it was copied`);
         while (!signal.aborted && at < before.size) {
           // No larger than what is left: memory outside the heap counts towards the next collection of all of it.
           const room = Buffer.allocUnsafe(Math.min(readBytes, before.size - at));
@@ -256,9 +270,9 @@ export class FolderSource implements Source {
 }
 
 /** @throws UNAVAILABLE */
-function openedAt(place: string, { path }: ArtifactFile): number {
+function readable<T>({ path }: ArtifactFile, look: () => T): T {
   try {
-    return openSync(place, 'r');
+    return look();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new GatewayError('UNAVAILABLE', `'${path}' cannot be read: ${code}`, { cause: error });

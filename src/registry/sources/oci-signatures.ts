@@ -33,6 +33,9 @@ const signatureTypes = /^application\/vnd\.dev\.(cosign|sigstore)\b/;
 
 const signaturesMax = 32;
 const payloadBytesMax = 64 * 1024;
+const bundleBytesMax = 1024 * 1024;
+/** Of all signatures of one manifest, those of others included. */
+const layersMax = 128;
 
 interface SignedManifest {
   readonly registry: OciRegistry;
@@ -70,6 +73,7 @@ async function signatureIn(
   }
   if (!sigstoreBundle.test(layer.mediaType)) return undefined;
   const { size, digest } = layer;
+  if (size > bundleBytesMax) return undefined;
   const locator: BlobPlace = { repository: signed.repository, digest, size };
   return { path: `${name}.sigstore.json`, bytes: size, sha256: hexOf(digest), locator };
 }
@@ -87,7 +91,7 @@ async function signatureLayers(signed: SignedManifest, signal: AbortSignal): Pro
     if (found?.kind !== 'manifest' || found.manifest.subject?.digest !== digest) continue;
     layers.push(...found.manifest.layers);
   }
-  return layers;
+  return layers.slice(0, layersMax);
 }
 
 /** Bills of material and the like are attached the same way. */

@@ -67,7 +67,10 @@ export class Part {
     if (isJudged || note?.sha256 !== undefined || note?.boot === (await bootId())) {
       const part = new Part(path, descriptor);
       part.#note = note;
-      await part.#inherit();
+      await part.#inherit().catch((error) => {
+        part.close();
+        throw error;
+      });
       // What had been finished, and noted, must still be that.
       if (isJudged || note?.sha256 === undefined || note.sha256 === part.sha256) return part;
     }
