@@ -56,7 +56,7 @@ class Gateway {
   readonly #arms = new Arms();
   readonly #lag = watchLoop('main', 20, now);
   readonly #drains = new Drains(now);
-  readonly #tokens = new Tokens(Date.now);
+  readonly #tokens = new Tokens({ epochMs: Date.now, now });
   readonly #router: Router;
   /** Undefined when tenants are not told apart. */
   readonly #quotas: Quotas | undefined;

@@ -14,6 +14,7 @@ import { judge, promises } from '../bench/suite/promises.js';
 import { type CellResult, type Curve, mergeResults, type Results, rowsOf } from '../bench/suite/results.js';
 import { quantile, ratiosOf, spreadOf } from '../bench/suite/statistics.js';
 import { short, table } from '../bench/suite/tables.js';
+import { firstUndisturbed, leftText, undisturbed } from '../bench/suite/theft.js';
 import { featureVerdict } from '../bench/suite/variants.js';
 import { Rig } from './grpc-fixture.js';
 
@@ -50,7 +51,10 @@ test('every promise is about a cell that is measured, on the server that it is c
   for (const { cell, of } of promises) {
     const found = cells.find(({ name }) => name === cell);
     assert.ok(found !== undefined, cell);
-    assert.ok(of === 'floor-ort' ? found.model === 'large' : found.servers.includes(of as 'plain'), `${cell} ${of}`);
+    assert.ok(
+      of.startsWith('floor-') && of !== 'floor-echo' ? found.model === 'large' : found.servers.includes(of as 'plain'),
+      `${cell} ${of}`,
+    );
   }
 });
 
@@ -243,4 +247,42 @@ test('all features together may take 15 % of the minimal path and not more', () 
   assert.equal(verdictAt(850)!.isMet, true);
   assert.equal(verdictAt(849)!.isMet, false);
   assert.equal(featureVerdict([]), undefined);
+});
+
+test('rounds that the host disturbed are made again, and no more than four times as many as asked for', async () => {
+  const stolen = [0, 500, 0, 500, 0];
+  let total = 0;
+  const robs = (shares: readonly number[]) => async (round: number) => {
+    total += shares[round] ?? 0;
+    return round;
+  };
+  const options = { rounds: 3, onProgress: () => {}, stolenMs: () => total };
+  assert.deepEqual(await undisturbed(options, robs(stolen)), { all: [0, 1, 2, 3, 4], kept: [0, 2, 4] });
+  const always = await undisturbed(options, robs(Array.from({ length: 99 }, () => 500)));
+  assert.deepEqual([always.all.length, always.kept.length], [12, 0]);
+  assert.equal(leftText({ all: [1, 2], kept: [1] }), '1 rounds, 1 disturbed by the host left out');
+});
+
+test('the first result that was not disturbed counts, or else the fourth', async () => {
+  let [total, tries] = [0, 0];
+  const work = (isRobbed: (tries: number) => boolean) => async () => {
+    tries++;
+    if (isRobbed(tries)) total += 500;
+    return tries;
+  };
+  assert.equal(
+    await firstUndisturbed(
+      work((tries) => tries < 3),
+      () => total,
+    ),
+    3,
+  );
+  tries = 0;
+  assert.equal(
+    await firstUndisturbed(
+      work(() => true),
+      () => total,
+    ),
+    4,
+  );
 });

@@ -198,6 +198,25 @@ test('a canary whose version must not get a share yet waits, says why, and begin
   );
 });
 
+test('approvals are used when a canary has begun; one that could not be written down is due again', async (context) => {
+  const { world, canaries, book, publish } = await roomIn(context, 'routes: {}');
+  world.routes = configured(routesText(quick));
+  world.auditFails = true;
+  await publish();
+  assert.deepEqual([book.runOf('m'), world.used, canaries.isUnwritten], [undefined, [], true]);
+  world.auditFails = false;
+  await publish();
+  assert.deepEqual([world.used.toSorted(), canaries.isUnwritten], [['1', '2'], false]);
+});
+
+test('the default of a route keeps its stage while a canary has all of the weight', async (context) => {
+  const { stages, weights, canaries } = await roomIn(context, routesText(quick.replace('[50, 100]', '[100]')));
+  const id = { model: 'm', version: '1' };
+  assert.deepEqual([weights(), stages.stageOf(id)], [{ old: 0, new: 100 }, 'canary']);
+  await canaries.steer('m', { actor: 'me', reason: 'no' }, ({ state }) => rolledBack(state, 'no'));
+  assert.deepEqual([weights(), stages.stageOf(id)], [{ old: 100, new: 0 }, 'canary']);
+});
+
 test('a version that must not get its share waits, the champion answers in its place, and what is in stays in', async (context) => {
   const { world, changes, stages, experiment, publish, again, entries } = await roomIn(context, 'routes: {}');
   world.routes = configured(routesText(''));

@@ -1,7 +1,16 @@
 /** A local folder as a source: what is there, what is complete, and the bytes of it. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Artifact, Listing, SourceVersion } from '../src/registry/source.js';
@@ -143,6 +152,26 @@ test('a version is given with its files, its signatures apart, and what lies bes
     labels: { 'labels.txt': 'yes\nno' },
   });
   assert.equal(await textOf(source, artifact, 'data/weights.bin'), 'weights');
+});
+
+test('a stream that is turned away before it is read leaves nothing open, one that is read closes', async (context) => {
+  if (process.platform !== 'linux') return context.skip('open files are listed under /proc/self/fd of Linux alone');
+  const path = writeRepository(freshDirectory(context), { a: bytes('one') });
+  const { source } = sourceIn(path);
+  await source.list();
+  const { files } = await source.resolve('a', '1');
+  const isOpen = () =>
+    readdirSync('/proc/self/fd').some((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+      } catch {
+        return false;
+      }
+    });
+  const { chunks } = await source.open(files[0]!, anywhere, signal);
+  assert.equal(isOpen(), false);
+  for await (const _ of chunks) assert.equal(isOpen(), true);
+  assert.equal(isOpen(), false);
 });
 
 test('a file that changes while it is copied fails the copy', async (context) => {

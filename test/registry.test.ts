@@ -416,6 +416,9 @@ test('a version whose inputs or outputs differ is open but does not take over, a
   assert.equal(last().routes.a!.champion, '1');
   const [, newer] = last().routes.a!.versions;
   assert.deepEqual([newer!.state, newer!.reason], ['ready', 'not the default, because it differs from 1: was 1, is 2']);
+  await registry.decisions.pin({ model: 'a', version: '1' }, true);
+  await registry.decisions.pin({ model: 'a', version: '1' }, false);
+  assert.equal(last().routes.a!.champion, '1', 'to pin another says nothing of this one');
   const how = { prepare: false, allowBreaking: false };
   await assert.rejects(
     registry.decisions.promote({ model: 'a', version: '2' }, 'champion', how),
@@ -531,6 +534,8 @@ test('where other inputs and outputs are allowed to a model, they still need an 
     registry.decisions.promote({ model: 'a', version: '2' }, 'champion', { prepare: false, allowBreaking: false }),
     /version 2 must not take the place of 1: waits for approval$/,
   );
+  await registry.decisions.release('a', 'champion');
+  assert.equal(last().routes.a!.champion, '1', 'and so they do when the choice is given back');
   delete objections.breaking;
   await registry.offer();
   assert.equal(last().routes.a!.champion, '2');

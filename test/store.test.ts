@@ -13,7 +13,7 @@ import type { PullHooks } from '../src/registry/store/pull.js';
 import type { Store, StoreOptions } from '../src/registry/store/store.js';
 import { artifactOf, type FakeFiles, fakeSource, freshPath, openStore, sha256, stated } from './store-source.js';
 
-const small: FakeFiles = { 'model.onnx': 'model', 'golden/0.json': '{}' };
+const small = { 'model.onnx': 'model', 'golden/0.json': '{}' } as const satisfies FakeFiles;
 
 const refused = (kind: SecurityKind, reason: RegExp) => (error: unknown) => {
   assert.ok(error instanceof Refusal, String(error));
@@ -186,6 +186,37 @@ describe('a version in the store', () => {
     const artifact = artifactOf(small, { manifests: ['sha256:1', 'sha256:2'] });
     const reason = /2 files, 1 signatures, of sha256:1,sha256:2$/;
     await assert.rejects(store.pull(source, artifact, { verify }), refused('signature', reason));
+  });
+
+  it('is brought again without the files that its signatures leave out, once they are trusted', async (context) => {
+    const files = stated({ ...small, '.gitignore': '*' });
+    const verdict = { status: 'signed', by: 'key.pem', keyId: 'id', reason: '' } as const;
+    const { store, source, stored } = await pulled(context, files);
+    assert.ok(existsSync(join(stored.directory, '.gitignore')));
+    const verify = async () => ({ ...verdict, exempt: ['.gitignore'] });
+    const again = await store.pull(source, artifactOf(files), { verify });
+    assert.deepEqual(readdirSync(again.directory).sort(), ['golden', 'model.onnx', 'store-record.json']);
+    assert.deepEqual(again.record.verdict, verdict);
+    assert.deepEqual(store.find({ model: 'fraud', version: '7' }), again);
+    const opened = source.opened.length;
+    assert.deepEqual(await store.pull(source, artifactOf(files), { verify }), again);
+    assert.equal(source.opened.length, opened, 'the third time nothing is to be brought');
+  });
+
+  it('is brought again when its source has a signature of it that was not there before', async (context) => {
+    const { store, source, stored } = await pulled(context, stated(small));
+    const verify: PullHooks['verify'] = async (_, __, signatures) => ({
+      status: signatures.length > 0 ? 'signed' : 'unsigned',
+      by: '',
+      keyId: '',
+      reason: signatures.map(({ content }) => String(content)).join(),
+      exempt: [],
+    });
+    assert.equal((await store.pull(source, artifactOf(stated(small)), { verify })).record.verdict.status, 'unsigned');
+    const signed = stated({ ...small, 'signatures/cosign.json': 'by hand' });
+    const again = await store.pull(fakeSource(signed), artifactOf(signed), { verify });
+    assert.deepEqual([again.record.verdict.status, again.record.verdict.reason], ['signed', 'by hand']);
+    assert.equal(again.artifactSha256, stored.artifactSha256);
   });
 
   it('of a local folder may change under one number; both are kept until one is collected', async (context) => {

@@ -20,14 +20,30 @@ const nowS = 1_800_000_000;
 
 /** A reader of tokens at a time that can be moved, and what it has counted. */
 function opened(text: string, change: Partial<TokenRules> = {}, allowed = both) {
-  const clock = { ms: nowS * 1000 };
-  const tokens = new Tokens(() => clock.ms);
+  const clock = clockAt(nowS * 1000);
+  const tokens = new Tokens(clock);
   const rules = { keys: tokenKeysIn(text, allowed), issuer: '', audience: '', clockToleranceS: 0, keptMax: 100 };
   tokens.follow({ ...rules, ...change });
   const counted = () =>
     Object.fromEntries((tokens.families()[0]?.series ?? []).map(({ labels, value }) => [labels.result, value]));
   const claim = (token: string, name = 'sub') => tokens.claimOf(bearer(token), name);
   return { clock, tokens, counted, claim };
+}
+
+/** Of the wall, which may be set, and how far it has gone by itself. */
+function clockAt(ms: number) {
+  let passedMs = 0;
+  return {
+    epochMs: () => ms + passedMs,
+    // Never 0, as the clock of a process that has started.
+    now: () => 1000 + passedMs,
+    pass: (forMs: number) => {
+      passedMs += forMs;
+    },
+    set: (byMs: number) => {
+      ms += byMs;
+    },
+  };
 }
 
 function callWith(authorization: string | undefined): CallTerms {
@@ -138,32 +154,39 @@ test('a token that is remembered ends when it expires, and one that was refused 
   const { clock, claim, counted } = opened(named, { clockToleranceS: 10 });
   const token = tokenOf({ sub: 'u', exp: nowS + 60 }, ec);
   assert.equal(claim(token), 'u');
-  clock.ms += 69_999;
+  clock.pass(69_999);
   assert.equal(claim(token), 'u');
-  clock.ms += 1;
+  clock.pass(1);
   assert.equal(claim(token), undefined);
   const early = tokenOf({ sub: 'v', nbf: nowS + 83 }, ec);
   assert.equal(claim(early), undefined);
-  clock.ms += 4000;
+  clock.pass(4000);
   assert.equal(claim(early), undefined, 'it would be right by now, and is not looked at yet');
-  clock.ms += 1001;
+  clock.pass(1001);
   assert.equal(claim(early), 'v');
   assert.deepEqual(counted(), { found: 3, expired: 1, not_yet_valid: 2 });
 });
 
+test('a clock that is set back keeps no token refused for longer', () => {
+  const { clock, claim } = opened(named);
+  clock.set(3_600_000);
+  const token = tokenOf({ sub: 'u', exp: nowS + 60 }, ec);
+  assert.equal(claim(token), undefined, 'it has expired by a clock that is an hour ahead');
+  clock.set(-3_600_000);
+  clock.pass(5001);
+  assert.equal(claim(token), 'u');
+});
+
 test('a token is verified once, good or bad, as long as it is among those kept', () => {
   let checks = 0;
-  const clock = { ms: nowS * 1000 };
-  const tokens = new Tokens(
-    () => clock.ms,
-    (rules) => {
-      const check = tokenCheck(rules);
-      return (token, epochMs) => {
-        checks++;
-        return check(token, epochMs);
-      };
-    },
-  );
+  const clock = clockAt(nowS * 1000);
+  const tokens = new Tokens(clock, (rules) => {
+    const check = tokenCheck(rules);
+    return (token, epochMs) => {
+      checks++;
+      return check(token, epochMs);
+    };
+  });
   tokens.follow({ keys: tokenKeysIn(named, both), issuer: '', audience: '', clockToleranceS: 0, keptMax: 2 });
   const ask = (...asked: readonly string[]) => {
     checks = 0;
@@ -177,10 +200,10 @@ test('a token is verified once, good or bad, as long as it is among those kept',
   assert.equal(ask(...bad, ...bad), 4, 'beyond what is kept the one unused for longest goes');
   assert.equal(ask(good, other), 0, 'bad ones push no good one out');
   assert.equal(ask(third, other, good), 2);
-  clock.ms += 5001;
+  clock.pass(5001);
   assert.equal(ask(good), 0, 'one without end stays');
   assert.equal(ask(bad[2]!), 1);
-  const ending = tokenOf({ sub: 'd', exp: clock.ms / 1000 + 0.001 }, ec);
+  const ending = tokenOf({ sub: 'd', exp: clock.epochMs() / 1000 + 0.001 }, ec);
   assert.equal(ask(ending, ending), 2, 'one that ends at once is not kept');
   tokens.follow(undefined);
   assert.equal(ask(good), 0);

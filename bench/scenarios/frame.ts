@@ -9,10 +9,14 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { probeIdleMs } from '../../src/control/admission-child.js';
 import { dense, writeRepository } from '../../test/fixtures.js';
 import { type HttpBody, jsonBody } from '../suite/bodies.js';
 import type { Model } from '../suite/models.js';
 import { type Gateway, type GatewayOptions, startGateway } from '../suite/servers.js';
+
+/** After so long without a version to try, the child that tried the last is gone, and its memory with it. */
+export const probeGoneMs = probeIdleMs + 2000;
 
 export interface Verdict {
   readonly isMet: boolean;

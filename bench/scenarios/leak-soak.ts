@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dense } from '../../test/fixtures.js';
 import { usageOf } from '../suite/process-stat.js';
-import { rowBody, type Scenario, until } from './frame.js';
+import { probeGoneMs, rowBody, type Scenario, until } from './frame.js';
 
 const settled = 10;
 const growthMax = 1.1;
@@ -44,11 +44,8 @@ export const leakSoak: Scenario = {
   },
 };
 
-/** For which control keeps the child that tried the model, and some more. */
-const restMs = 12_000;
-
 /** Memory once the child that tried the model is gone and threads have ended. */
 async function restingBytes(pid: number): Promise<number> {
-  await sleep(restMs);
+  await sleep(probeGoneMs);
   return usageOf(pid).rssBytes;
 }

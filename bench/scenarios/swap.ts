@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { dense } from '../../test/fixtures.js';
 import { usageOf } from '../suite/process-stat.js';
 import { leftText, type Rounds, triesForRound, undisturbed } from '../suite/theft.js';
-import { rowBody, type Scenario, type Verdict } from './frame.js';
+import { probeGoneMs, rowBody, type Scenario, type Verdict } from './frame.js';
 import { type Answer, openLoop } from './open-loop.js';
 import type { Swapped, Swapping } from './swapper.js';
 
@@ -15,8 +15,6 @@ const slowdownMax = 1.25;
 const rate = 500;
 const swapsPerSecond = 1;
 const slownessMax = 10;
-/** The process that tries versions stays a while, to be of use again. */
-const probeKeptMs = 12_000;
 const quantiles = [0.5, 0.9, 0.99, 0.999];
 
 export const swap: Scenario = {
@@ -55,7 +53,7 @@ export const swap: Scenario = {
       const [during, swapped] = await Promise.all([load(seconds * slownessMax, () => swapper.isIdle), swapping]);
       return { without: isBefore ? before : await load(seconds), during, swapped };
     });
-    await sleep(probeKeptMs);
+    await sleep(probeGoneMs);
     return verdictOf(rounds, count, usageOf(gateway.pid).rssBytes);
   },
 };

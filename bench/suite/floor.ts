@@ -8,17 +8,19 @@ import { run } from './children.js';
 import type { Load, LoadResult } from './load.js';
 import type { Model } from './models.js';
 
-const program = fileURLToPath(new URL('../baselines/floor-ort.js', import.meta.url));
+/** `floor-ort` is the binding and the settings of the gateway, `floor-raw` those of onnxruntime-node by itself. */
+export type Floor = 'floor-ort' | 'floor-raw';
 
-/** Rows count as requests. @param threads loops at the same time, each in a process of its own */
-export function floorLoad(model: Model, rows: number, threads: number): Load {
+/** Rows count as requests. @param loops at the same time, each in a process of its own */
+export function floorLoad(floor: Floor, model: Model, rows: number, loops: number): Load {
+  const program = fileURLToPath(new URL(`../baselines/${floor}.js`, import.meta.url));
   return async (seconds) => {
-    const loops = Array.from({ length: threads }, () => loop(model, rows, seconds));
-    return added(await Promise.all(loops));
+    const running = Array.from({ length: loops }, () => loop(program, model, rows, seconds));
+    return added(await Promise.all(running));
   };
 }
 
-async function loop(model: Model, rows: number, seconds: number): Promise<LoadResult> {
+async function loop(program: string, model: Model, rows: number, seconds: number): Promise<LoadResult> {
   const args = [program, model.file, String(rows), String(seconds), model.shape.join(',')];
   const output = await run(process.execPath, args, (seconds + 30) * 1000);
   const figures = output.split(' ').slice(1).map(Number) as [number, number, number, number, number, number];

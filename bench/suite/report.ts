@@ -37,7 +37,7 @@ export function reportOf(results: Results): string {
 }
 
 const serversText =
-  '`plain` is node:http with onnxruntime-node, `fastify` the same behind fastify, `cluster` two processes of that, `floor-echo` the gateway’s HTTP engine and codec without a model, `floor-ort` the bare runtime with as many loops as the gateway has threads. In cells of other protocols `plain` still speaks JSON.';
+  '`plain` is node:http with onnxruntime-node, `fastify` the same behind fastify, `cluster` two processes of that, `floor-echo` the gateway’s HTTP engine and codec without a model, `floor-raw` a bare loop of onnxruntime-node with the settings it has by itself, `floor-ort` as many loops as the gateway has threads, with the gateway’s binding and settings. In cells of other protocols `plain` still speaks JSON.';
 
 const curveWords =
   'Independent arrivals at a rate (open loop): latency counts from the time a request was due. The generator shares the machine.';

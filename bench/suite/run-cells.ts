@@ -34,7 +34,7 @@ export interface Found extends Pick<Results, 'cells' | 'floors'> {
 }
 
 /** Which ratios are taken, where both were measured. */
-const bases = ['plain', 'floor-echo', 'floor-ort'] as const;
+const bases = ['plain', 'floor-echo', 'floor-ort', 'floor-raw'] as const;
 
 /** Cells model by model, so that every server holds one model and its memory says what that costs. */
 export async function runCells(cells: readonly Cell[], plan: Plan): Promise<Found> {
@@ -137,7 +137,7 @@ async function runCell(
     const runner = { name: server.name, pid: server.pid, load };
     return [server === gateway ? { ...runner, ...watch(gateway.admin, seen) } : runner];
   });
-  if (cell.model === 'large') runners.push(await floorBeside(model, gateway, runners, plan));
+  if (cell.model === 'large') runners.push(...(await floorsBeside(model, gateway, runners, plan)));
   const samples = await measure(runners, plan);
   return {
     name: cell.name,
@@ -191,17 +191,20 @@ function watch(admin: string, seen: { batches: number[]; lags: number[] }): Pick
   };
 }
 
-/** The bare runtime with as many loops as the gateway has threads, at the batch size that the gateway reaches. */
-async function floorBeside(model: Model, gateway: Gateway, runners: readonly Runner[], plan: Plan): Promise<Runner> {
+/** The bare runtime at the batch size that the gateway reaches: with as many loops as it has threads, and in one loop with its own settings. */
+async function floorsBeside(model: Model, gateway: Gateway, runners: readonly Runner[], plan: Plan): Promise<Runner[]> {
   const before = await readMetrics(gateway.admin);
   await runners.find(({ name }) => name === 'sluice')!.load(2);
   const rows = Math.max(1, Math.round(meanBetween(before, await readMetrics(gateway.admin), 'sluice_batch_size')));
   const response = await fetch(`${gateway.http}/v2/models/${model.name}/config`);
   const config = (await response.json()) as { readonly instance_group: readonly { readonly count: number }[] };
   const threads = gateway.processes.size * (config.instance_group[0]?.count ?? 1);
-  plan.say(`  floor-ort: ${threads} loops at ${rows} rows`);
+  plan.say(`  floor-ort: ${threads} loops at ${rows} rows; floor-raw: one`);
   await sleep(200);
-  return { name: 'floor-ort', pid: undefined, load: floorLoad(model, rows, threads) };
+  return [
+    { name: 'floor-ort', pid: undefined, load: floorLoad('floor-ort', model, rows, threads) },
+    { name: 'floor-raw', pid: undefined, load: floorLoad('floor-raw', model, rows, 1) },
+  ];
 }
 
 /** One thread of the bare runtime, at one row and at the batch sizes of this model's cells; of few rounds, at the largest. */
@@ -211,7 +214,7 @@ async function runFloors(model: Model, cells: readonly CellResult[], plan: Plan)
   const chosen = plan.rounds > 3 ? [1, ...sizes] : [1, Math.max(1, ...sizes)];
   for (const rows of [...new Set(chosen)].sort((a, b) => a - b)) {
     plan.onProgress(`floor-ort ${model.name}, ${rows} rows`);
-    const load = floorLoad(model, rows, 1);
+    const load = floorLoad('floor-ort', model, rows, 1);
     const rates: number[] = [];
     for (let round = 0; round < Math.min(3, plan.rounds); round++) {
       const { requests, seconds } = await load(1);

@@ -18,22 +18,26 @@ export interface Rounds<T> {
   readonly kept: readonly T[];
 }
 
+/** What was taken of the cores so far, in ms; of this core alone when one is named. */
+export type Meter = (core?: number) => number;
+
 export interface RoundsOptions {
   readonly rounds: number;
   readonly onProgress: (text: string) => void;
   /** Only this core matters. */
   readonly core?: number;
+  readonly stolenMs?: Meter;
 }
 
 /** As many undisturbed rounds as asked for, or what there was of them when too many were disturbed. */
 export async function undisturbed<T>(
-  { rounds, onProgress, core }: RoundsOptions,
+  { rounds, onProgress, core, stolenMs = hostMeter }: RoundsOptions,
   round: (number: number) => Promise<T>,
 ): Promise<Rounds<T>> {
   const [all, kept]: [T[], T[]] = [[], []];
   while (kept.length < rounds && all.length < triesForRound * rounds) {
     onProgress(`round ${kept.length + 1}/${rounds}, ${all.length - kept.length} disturbed`);
-    const { result, isRobbed } = await robbed(() => round(all.length), core);
+    const { result, isRobbed } = await robbed(() => round(all.length), stolenMs, core);
     all.push(result);
     if (!isRobbed) kept.push(result);
   }
@@ -41,14 +45,18 @@ export async function undisturbed<T>(
 }
 
 /** The first result that was not disturbed, or else the last. */
-export async function firstUndisturbed<T>(work: () => Promise<T>): Promise<T> {
+export async function firstUndisturbed<T>(work: () => Promise<T>, stolenMs: Meter = hostMeter): Promise<T> {
   for (let tries = 1; ; tries++) {
-    const { result, isRobbed } = await robbed(work);
+    const { result, isRobbed } = await robbed(work, stolenMs);
     if (!isRobbed || tries === triesForRound) return result;
   }
 }
 
-async function robbed<T>(work: () => Promise<T>, core?: number): Promise<{ result: T; isRobbed: boolean }> {
+async function robbed<T>(
+  work: () => Promise<T>,
+  stolenMs: Meter,
+  core?: number,
+): Promise<{ result: T; isRobbed: boolean }> {
   const [startedAt, before] = [performance.now(), stolenMs(core)];
   const result = await work();
   const coresMs = (performance.now() - startedAt) * (core === undefined ? availableParallelism() : 1);
@@ -56,7 +64,7 @@ async function robbed<T>(work: () => Promise<T>, core?: number): Promise<{ resul
 }
 
 /** So far; 0 where the system does not tell. */
-function stolenMs(core: number | undefined): number {
+function hostMeter(core?: number): number {
   const line = new RegExp(`^cpu${core ?? ''} +(.*)$`, 'm').exec(statText())?.[1];
   // Hundredths of a second, the eighth after the name.
   return Number(line?.split(' ')[7] ?? 0) * 10;

@@ -122,7 +122,7 @@ export function versionOf(model: string, { model: other, version, alias }: Targe
   return route !== undefined && Object.hasOwn(route.labels, alias) ? route.labels[alias] : undefined;
 }
 
-/** Another text = other versions, weights, coverage, targeting or salt: a new phase begins (monitoring §4). */
-export function phaseText({ variants, coverage, targeting, salt }: Experiment): string {
-  return JSON.stringify([variants, coverage, targeting, salt]);
+/** Another text = other versions, weights, coverage, targeting, salt or keys: a new phase begins (monitoring §4). */
+export function phaseText({ variants, coverage, targeting, salt, key, noKey }: Experiment): string {
+  return JSON.stringify([variants, coverage, targeting, salt, key, noKey]);
 }

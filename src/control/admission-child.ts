@@ -8,10 +8,10 @@ import { Admission } from '../registry/admission.js';
 import type { Trial, TrialVerdict } from '../registry/repository.js';
 
 /** To start it costs 200 ms of a core and to try a small model 15: versions that come one after another share a child. */
-const idleMs = 10_000;
+export const probeIdleMs = 10_000;
 
 export function admissionOf(config: Pick<Config, 'admission'>): Admission<Trial, TrialVerdict> {
   process.env.ORT_DISABLE_TELEMETRY = '1';
   const entry = new URL('../engine/probe.js', import.meta.url);
-  return new Admission({ entry, timeoutMs: config.admission.timeout_ms, idleMs });
+  return new Admission({ entry, timeoutMs: config.admission.timeout_ms, idleMs: probeIdleMs });
 }

@@ -51,6 +51,7 @@ export class Canaries {
   readonly #blamed = new Map<string, 'crashed' | 'hung'>();
   /** What the sources and the registry say of models, as of the last table. */
   #known: Readonly<Record<string, Route>> = {};
+  #isUnwritten = false;
   /** What was decided last is not in force yet. */
   #isStale = false;
   #last: Promise<unknown> = Promise.resolve();
@@ -66,6 +67,7 @@ export class Canaries {
   async settle(known: Readonly<Record<string, Route>>, lastPhase: (model: string) => number): Promise<void> {
     const { book, changes, shares, log } = this.#options;
     this.#known = known;
+    this.#isUnwritten = false;
     const routes = this.#options.routes();
     for (const [model] of book.runs()) if (routes[model]?.canary === undefined) await book.drop(model);
     for (const [model, route] of Object.entries(routes)) {
@@ -82,9 +84,17 @@ export class Canaries {
       // A canary that cannot begin waits for the next table; this one goes out without it.
       await this.#begin(model, wanted, lastPhase(model) + 1, act).then(
         () => log.info('canary.started', { route: model, candidate: nameOf(wanted.candidate!) }),
-        (error: Error) => log.error('canary.stuck', { route: model, action: 'start', error: error.message }),
+        (error: Error) => {
+          this.#isUnwritten = true;
+          log.error('canary.stuck', { route: model, action: 'start', error: error.message });
+        },
       );
     }
+  }
+
+  /** The start of one could not be written down: only another table helps. */
+  get isUnwritten(): boolean {
+    return this.#isUnwritten;
   }
 
   async #begin(model: string, wanted: WantedCanary, phase: number, act: Act): Promise<void> {

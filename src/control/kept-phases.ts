@@ -156,8 +156,8 @@ function documentOf(experiment: string): string {
 }
 
 function identityOf(experiment: Experiment, { mark }: Seal): string {
-  const { name, phase, champion, key, noKey } = experiment;
-  return JSON.stringify([name, phase, phaseText(experiment), champion, key, noKey, mark]);
+  const { name, phase, champion } = experiment;
+  return JSON.stringify([name, phase, phaseText(experiment), champion, mark]);
 }
 
 function documentIn({ seen, memory }: Keeping, seal: Seal): Document {

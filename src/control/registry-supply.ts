@@ -76,10 +76,14 @@ export function supplyOf(tools: RegistryTools, parts: SupplyParts): Supply {
       counts.pullFailures.add([source, error.code.toLowerCase()]);
       if (error instanceof Refusal) alarm(nameOf(id), source, error);
     },
-    checkAllowed: ({ artifactSha256, source, record }) => {
+    checkAllowed: (stored) => {
+      const { artifactSha256, source, record } = stored;
       // It may have been stored when less was asked for, and its source not answer now.
-      if (signedOnly.has(source) && record.verdict.status !== 'signed')
-        throw new Refusal('signature', `a signature is required: it was stored as ${record.verdict.status}`);
+      if (signedOnly.has(source) && record.verdict.status !== 'signed') {
+        const refusal = new Refusal('signature', `a signature is required, and it was stored ${record.verdict.status}`);
+        alarm(nameOf(stored), source, refusal);
+        throw refusal;
+      }
       const entry = quarantine.find(artifactSha256);
       if (entry !== undefined) throw new GatewayError('FAILED_PRECONDITION', `it is quarantined: ${entry.reason}`);
     },

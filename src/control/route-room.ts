@@ -137,21 +137,18 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
       nowMs,
     );
   };
-  const due = { writeAt: now() + freezeMs, freezeAt: now() + freezeMs, lookAt: now() + lookMs, isBusy: false };
+  const due = { freezeAt: now() + freezeMs, lookAt: now() + lookMs, isBusy: false };
   const tick = async () => {
     const at = now();
-    if (at >= due.writeAt) {
-      due.writeAt = at + freezeMs;
-      if (stages.isUnwritten) await publish('again');
+    if (at >= due.freezeAt) {
+      due.freezeAt = at + freezeMs;
+      await freeze();
+      if (stages.isUnwritten || canaries.isUnwritten) await publish('again');
     }
     if (seen.phases.size === 0) return;
     if (canaries.isDue()) {
       await within(refreshMsMax, tools.refresh());
       await canaries.look();
-    }
-    if (at >= due.freezeAt) {
-      due.freezeAt = at + freezeMs;
-      await freeze();
     }
     if (at >= due.lookAt) {
       due.lookAt = at + lookMs;

@@ -59,8 +59,11 @@ export class Instances {
     return this.#copies.get(nameOf(id));
   }
 
+  /** After an earlier opening of that name, so that the last that was asked for stays. */
   open(spec: VersionSpec): void {
-    this.#opening.set(instanceNameOf(spec), this.#open(spec));
+    const name = instanceNameOf(spec);
+    const before = this.#opening.get(name);
+    this.#opening.set(name, before === undefined ? this.#open(spec) : before.then(() => this.#open(spec)));
   }
 
   async #open(spec: VersionSpec): Promise<void> {

@@ -62,7 +62,7 @@ export class Answers {
     const next = model.isUnloaded ? undefined : championOf(model);
     const to = model.versions.get(next ?? '');
     if (to !== undefined && next !== model.champion && decided !== 'all') {
-      const objection = (decided === 'nothing' ? this.#breach(model, to) : '') || this.#withheld(model, to, 'champion');
+      const objection = this.#breach(model, to, decided === 'contract') || this.#withheld(model, to, 'champion');
       if (objection !== '') {
         to.reason = `not the default, because it ${objection}`;
         model.labels = labelsOf(model);
@@ -74,13 +74,14 @@ export class Answers {
     model.labels = labelsOf(model);
   }
 
-  #breach(model: ModelRecord, to: VersionRecord): string {
+  /** @param isDealtWith an operator knows that they differ; whoever must agree to that must all the same */
+  #breach(model: ModelRecord, to: VersionRecord, isDealtWith: boolean): string {
     const { breaches, isBreakingAllowed } = this.#options;
     const from = model.versions.get(model.champion ?? '');
     if (from?.spec === undefined || to.spec === undefined || !isServed(from)) return '';
     const broken = breaches(from.spec, to.spec);
     if (broken.length === 0) return '';
-    if (isBreakingAllowed(model.name)) return this.#withheld(model, to, 'breaking');
+    if (isDealtWith || isBreakingAllowed(model.name)) return this.#withheld(model, to, 'breaking');
     return `differs from ${from.id.version}: ${broken.join('; ')}`;
   }
 

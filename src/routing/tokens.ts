@@ -32,6 +32,13 @@ const entryBytes = 256;
 /** What came of looking for a claim. */
 const results = ['found', 'no_claim', ...refusals] as const;
 
+export interface TokenClock {
+  /** What tokens say they end by; it may be set. */
+  readonly epochMs: () => number;
+  /** Only ever forward: how long a refusal is remembered. */
+  readonly now: () => number;
+}
+
 interface Book {
   readonly check: TokenCheck;
   readonly believed: LRUCache<string, Claims>;
@@ -39,7 +46,7 @@ interface Book {
 }
 
 export class Tokens {
-  readonly #epochMs: () => number;
+  readonly #clock: TokenClock;
   readonly #checkOf: typeof tokenCheck;
   readonly #counts = Object.fromEntries(results.map((result) => [result, 0])) as Record<
     (typeof results)[number],
@@ -49,14 +56,14 @@ export class Tokens {
   #book: Book | undefined;
 
   /** @param checkOf what verifies tokens by rules */
-  constructor(epochMs: () => number, checkOf: typeof tokenCheck = tokenCheck) {
-    this.#epochMs = epochMs;
+  constructor(clock: TokenClock, checkOf: typeof tokenCheck = tokenCheck) {
+    this.#clock = clock;
     this.#checkOf = checkOf;
   }
 
   /** What was believed by other rules is forgotten. @param rules undefined = no token is believed */
   follow(rules: TokenRules | undefined): void {
-    this.#book = rules && bookOf(rules, this.#checkOf(rules), this.#epochMs);
+    this.#book = rules && bookOf(rules, this.#checkOf(rules), this.#clock);
   }
 
   readonly claimOf: ClaimOf = (terms: CallTerms, name: string): string | undefined => {
@@ -81,7 +88,7 @@ export class Tokens {
     if (token.length > tokenLengthMax) return 'too_long';
     const known = believed.get(token) ?? refused.get(token);
     if (known !== undefined) return known;
-    const epochMs = this.#epochMs();
+    const epochMs = this.#clock.epochMs();
     const result = check(token, epochMs);
     if (typeof result === 'string') {
       refused.set(token, result, { size: entryBytes + token.length });
@@ -110,18 +117,18 @@ export class Tokens {
   }
 }
 
-function bookOf(rules: TokenRules, check: TokenCheck, epochMs: () => number): Book {
-  const clock = { ttlResolution: 0, perf: { now: epochMs } };
-  const bounds = (bytesEach: number) => ({
+function bookOf(rules: TokenRules, check: TokenCheck, { epochMs, now }: TokenClock): Book {
+  const bounds = (bytesEach: number, clock: () => number) => ({
     max: rules.keptMax,
     // The longest token has room, too.
     maxSize: Math.max(rules.keptMax, 16) * bytesEach,
-    ...clock,
+    ttlResolution: 0,
+    perf: { now: clock },
   });
   return {
     check,
-    believed: new LRUCache(bounds(believedBytesEach)),
-    refused: new LRUCache({ ttl: refusedKeptMs, ...bounds(refusedBytesEach) }),
+    believed: new LRUCache(bounds(believedBytesEach, epochMs)),
+    refused: new LRUCache({ ttl: refusedKeptMs, ...bounds(refusedBytesEach, now) }),
   };
 }
 

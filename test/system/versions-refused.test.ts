@@ -1,5 +1,8 @@
 /** Versions that are no good in ways that only reading or trying them can tell, and calls that come while one is on its way. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { loopForever, sequenceOut, truncated, writeRepository } from '../fixtures.js';
 import { startLoad } from './load.js';
@@ -13,6 +16,7 @@ import {
   modelOf,
   rowBody,
   type ShownModel,
+  sha256,
   shown,
   stateFor,
 } from './versions-fixture.js';
@@ -91,4 +95,34 @@ test('loads and unloads of one model that come all at once follow one another, a
   assert.equal((await shown(server, 'm', '1')).state, 'ready');
   assert.equal(await answeredBy(server, 'm'), '1');
   assert.equal((await server.stop()).code, 0);
+});
+
+test('what was stored unsigned is refused when signatures are asked for, also while its source does not answer', {
+  timeout: 60_000,
+}, async (context) => {
+  const state = stateFor(context);
+  const model = modelOf(1);
+  const listed = { files: [{ path: 'model.onnx', size: model.length, sha256: sha256(model) }] };
+  const index = JSON.stringify({ schema: 1, serial: 1, models: { m: { versions: { 1: listed } } } });
+  const web = createServer((request, response) => response.end(request.url?.endsWith('.onnx') ? model : index));
+  web.listen(0, '127.0.0.1');
+  await once(web, 'listening');
+  context.after(() => web.close());
+  const { port } = web.address() as AddressInfo;
+  const start = async (signature: string) => {
+    const source = `{ name: web, type: http, url: "http://127.0.0.1:${port}/index.json", poll_ms: 300, signature: ${signature} }`;
+    const flags = state.config(`registry: { sources: [${source}] }\n`);
+    const server = await startServer({ models: state.directory, processes: 1, env: state.env, flags });
+    context.after(() => server.kill('SIGKILL'));
+    return server;
+  };
+  const careless = await start('warn');
+  assert.equal(await answeredBy(careless, 'm'), '1');
+  assert.equal((await careless.stop()).code, 0);
+  web.close();
+  web.closeAllConnections();
+  const careful = await start('require');
+  assert.match((await isInState(careful, 'm@1', 'refused')).reason, /a signature is required.*unsigned/);
+  assert.ok((await metric(careful, 'sluice_security_events_total{kind="signature"}')) >= 1);
+  assert.equal((await careful.stop()).code, 0);
 });

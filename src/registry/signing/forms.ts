@@ -6,8 +6,8 @@
  *   attached.<n>.cosign.sig                    cosign over the manifest in a registry that every file follows from
  *   attached.<n>.sigstore.json                 a bundle attached to such a manifest: one of the two before
  *
- * What is attached to a manifest may be of anybody and about anything; only what a trusted signer said of other files or of
- * another manifest is held against the version.
+ * What is attached to a manifest may be of anybody and about anything; only what a trusted signer said of other files is held
+ * against the version.
  *
  * Must not know policies.
  */
@@ -78,8 +78,8 @@ function predicateIn(payload: Buffer): string | undefined {
 }
 
 /** What does not verify is of nobody, and anybody may attach it. */
-function ofAnybody<T extends { readonly status: Finding['status'] }>(finding: T) {
-  return finding.status === 'wrong' && 'reason' in finding ? passedOver({ message: String(finding.reason) }) : finding;
+function ofAnybody(finding: Finding): Finding {
+  return finding.status === 'wrong' ? { ...finding, status: 'unknown_key' } : finding;
 }
 
 function passedOver({ message }: { readonly message: string }) {

@@ -6,6 +6,7 @@
  *
  * Must not know what is served, or when anything is removed.
  */
+import { createHash } from 'node:crypto';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -129,7 +130,8 @@ export class Intake {
     if (this.#closing.signal.aborted) throw new GatewayError('UNAVAILABLE', 'the store is closed');
     const { artifact, offer, subject, hooks } = turn;
     const known = this.#known(artifact, offer);
-    if (known !== undefined) return this.#refresh(known, artifact, hooks);
+    const refreshed = known && (await this.#refresh(known, artifact, hooks));
+    if (refreshed !== undefined) return refreshed;
     const bytes = artifact.files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
     const directory = join(this.#paths.incoming, incomingName(offer, artifact.revision));
     // Pulls of one version wait for each other, so this is its removal, which takes no longer than a moment.
@@ -155,20 +157,23 @@ export class Intake {
   /** The same revision, or the same bytes under another one; then there must be no signatures that may be new. */
   #known(artifact: Artifact, offer: Offer): StoredVersion | undefined {
     const same = this.#shelf.find({ ...offer, revision: artifact.revision });
-    if (same !== undefined || artifact.signatures.length > 0) return same;
+    if (same !== undefined) return hasSignatures(same.record, artifact) ? same : undefined;
+    if (artifact.signatures.length > 0) return undefined;
     const artifactSha256 = statedDigest(artifact);
     return artifactSha256 === undefined ? undefined : this.#shelf.find({ ...offer, artifactSha256 });
   }
 
-  /** What is here already: the source may say something else of it now, and the policy of signatures may be another. */
-  async #refresh(stored: StoredVersion, artifact: Artifact, hooks: PullHooks): Promise<StoredVersion> {
+  /**
+   * What is here already: the source may say something else of it now, and the policy of signatures may be another.
+   * @returns undefined when it holds files that the signatures leave out: it is to be brought again without them
+   */
+  async #refresh(stored: StoredVersion, artifact: Artifact, hooks: PullHooks): Promise<StoredVersion | undefined> {
     const { record } = stored;
     const signatures = record.signatures.map(({ path, base64 }) => ({ path, content: Buffer.from(base64, 'base64') }));
     const { manifests = [] } = artifact;
-    const { exempt: _, ...verdict } = {
-      exempt: [],
-      ...((await hooks.verify?.(stored.directory, record.files, signatures, manifests)) ?? record.verdict),
-    };
+    const verified = await hooks.verify?.(stored.directory, record.files, signatures, manifests);
+    if (verified !== undefined && record.files.some(({ path }) => verified.exempt.includes(path))) return undefined;
+    const { exempt: _, ...verdict } = verified ?? { exempt: [], ...record.verdict };
     const { revision, config, facts } = artifact;
     return this.#redescribe(stored, { ...record, revision, config, facts, verdict });
   }
@@ -266,6 +271,12 @@ function recordOf({ source, artifact, offer }: Turn, pulled: Pulled, pulledAt: n
     })),
     pulledAt,
   });
+}
+
+/** Whether all that a source says of its signatures is known: some are attached long after what they sign. */
+function hasSignatures({ signatures }: StoreRecord, artifact: Artifact): boolean {
+  const held = new Set(signatures.map(({ base64 }) => createHash('sha256').update(base64, 'base64').digest('hex')));
+  return artifact.signatures.every(({ sha256 }) => sha256 === undefined || held.has(sha256));
 }
 
 /** As it is once it has been written and read, so that a record is the same to this process and to the next. */
