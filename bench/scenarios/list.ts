@@ -9,6 +9,7 @@ import { loopLag } from './loop-lag.js';
 import { metricsCost, watched } from './metrics-cost.js';
 import { overload } from './overload.js';
 import { reconnectStorm } from './reconnect-storm.js';
+import { routeCost } from './route-cost.js';
 import { scrape } from './scrape.js';
 import { shadowHung, shadowTwo } from './shadows.js';
 import { steady } from './steady.js';
@@ -28,6 +29,7 @@ export const scenarios: readonly Scenario[] = [
   shadowTwo,
   histogram,
   scrape,
+  routeCost,
   metricsCost,
   logCost,
   watched,

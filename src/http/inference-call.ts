@@ -279,8 +279,7 @@ class InferenceCall implements BodyConsumer, CallTerms {
       trace.encodedAt = this.#plane.now();
     }
     const headers = replyHeaders(this.#id, headerLength);
-    const common = commonHeaders(reply.version, headerLength !== undefined);
-    if (assignment !== undefined) addAssignment(headers, assignment);
+    const common = commonHeaders(reply.version, headerLength !== undefined, assignment);
     if (this.#isTimed) headers.push(['Server-Timing', this.#timingText(reply, version, startedAt)]);
     const coding = acceptedCoding(this.#request.header('accept-encoding'));
     if (coding === undefined) return this.#sent({ status: 200, headers, common, body });

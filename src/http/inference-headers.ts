@@ -50,21 +50,51 @@ export function replyHeaders(id: string, headerLength: number | undefined): Head
   return headers;
 }
 
-/** By who answers: one object for the life of a version. */
-const known = new WeakMap<VersionId, { readonly json: CommonHeaders; readonly binary: CommonHeaders }>();
+type Decided = Pick<Assignment, 'experiment' | 'variant' | 'reason'>;
 
-/** Those of all answers of a version. */
-export function commonHeaders(id: VersionId, isBinary: boolean): CommonHeaders {
-  let both = known.get(id);
-  if (both === undefined) {
-    const named: Header[] = [
-      ['x-sluice-model', id.model],
-      ['x-sluice-version', id.version],
-    ];
-    both = { json: new CommonHeaders([jsonType, ...named]), binary: new CommonHeaders([binaryType, ...named]) };
-    known.set(id, both);
+interface Common {
+  readonly decided: Decided | undefined;
+  readonly json: CommonHeaders;
+  readonly binary: CommonHeaders;
+}
+
+/** By who answers: one object for the life of a version. In each, what its routes have decided so far. */
+const known = new WeakMap<VersionId, Common[]>();
+/** Variants and rules of a route come to fewer. */
+const knownMax = 64;
+
+/** Those of all answers of a version that the same decision led to. */
+export function commonHeaders(id: VersionId, isBinary: boolean, decided: Decided | undefined): CommonHeaders {
+  let some = known.get(id);
+  if (some === undefined) {
+    some = [];
+    known.set(id, some);
   }
-  return isBinary ? both.binary : both.json;
+  let common = some.find((one) => isSame(one.decided, decided));
+  if (common === undefined) {
+    common = commonOf(id, decided);
+    if (some.length < knownMax) some.push(common);
+  }
+  return isBinary ? common.binary : common.json;
+}
+
+function isSame(one: Decided | undefined, other: Decided | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.variant === other.variant && one.reason === other.reason && one.experiment === other.experiment;
+}
+
+function commonOf(id: VersionId, decided: Decided | undefined): Common {
+  const named: Header[] = [
+    ['x-sluice-model', id.model],
+    ['x-sluice-version', id.version],
+  ];
+  if (decided !== undefined) addAssignment(named, decided);
+  return {
+    // Not the object of one request, which holds more.
+    decided: decided && { experiment: decided.experiment, variant: decided.variant, reason: decided.reason },
+    json: new CommonHeaders([jsonType, ...named]),
+    binary: new CommonHeaders([binaryType, ...named]),
+  };
 }
 
 export function errorHeaders(id: string, error: GatewayError): Header[] {
@@ -74,7 +104,7 @@ export function errorHeaders(id: string, error: GatewayError): Header[] {
 }
 
 /** Names from the configuration, which no caller has a say in. */
-export function addAssignment(headers: Header[], { experiment, variant, reason }: Assignment): void {
+export function addAssignment(headers: Header[], { experiment, variant, reason }: Decided): void {
   headers.push(['x-sluice-experiment', experiment], ['x-sluice-reason', reason]);
   if (variant !== '') headers.push(['x-sluice-variant', variant]);
 }
