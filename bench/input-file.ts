@@ -115,7 +115,7 @@ function isSize(size: unknown, declared: number): boolean {
   return typeof size === 'number' && Number.isInteger(size) && size >= 0 && (declared === -1 || declared === size);
 }
 
-export function fill({ name, datatype, shape }: TensorSpec, values: readonly unknown[], where: string): Tensor {
+function fill({ name, datatype, shape }: TensorSpec, values: readonly unknown[], where: string): Tensor {
   const count = countOf(shape);
   if (values.length !== count) {
     throw new Exit(

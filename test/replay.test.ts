@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inputsOf } from '../bench/log-input.js';
 import type { ModelFacts } from '../bench/target.js';
-import type { LoggedRequest } from '../src/cli/logged-requests.js';
 import { conditionsOf, type Figures, judged } from '../src/cli/replay-conditions.js';
 import { type ReplayReport, replayJunit, replayMarkdown } from '../src/cli/replay-report.js';
 import { type AnsweredOutput, ReplayTally } from '../src/cli/replay-tally.js';
 import { type LoggedRun, matesAmong } from '../src/control/batch-mates.js';
+import type { LoggedRequest } from '../src/control/logged-request.js';
 import type { DataType } from '../src/core/tensor.js';
 
 const requestOf = (items: readonly object[], changes: Partial<LoggedRequest> = {}): LoggedRequest => ({

@@ -7,24 +7,15 @@
  *
  * Must not know what is done with them.
  */
+import type { LoggedColumn } from '../control/logged-columns.js';
+import type { ColumnsByVersion } from '../control/logged-inputs.js';
+import { type LoggedRequest, loggedRequestOf } from '../control/logged-request.js';
 import { type Gateway, questionTo } from './control-port.js';
 import { Exit } from './exit.js';
 import type { LoggedRow } from './logged-row.js';
 
 /** Ids of requests that a replay sends begin so. */
 export const replayPrefix = 'replay-';
-
-export interface LoggedRequest {
-  readonly requestId: string;
-  readonly version: string;
-  readonly status: number;
-  readonly latencyMs: number;
-  /** Something of it was cut off, or may not be read. */
-  readonly isTruncated: boolean;
-  readonly isRedacted: boolean;
-  /** One row for each item, in their order. */
-  readonly items: readonly LoggedRow[];
-}
 
 /** Which requests. */
 export interface Stretch {
@@ -71,12 +62,12 @@ export async function* loggedRequests(gateway: Gateway, stretch: Stretch): Async
   let group: LoggedRow[] = [];
   for await (const row of rowsOf(gateway, stretch)) {
     if (group.length > 0 && keyOf(row) !== keyOf(group[0]!)) {
-      yield requestOf(group);
+      yield loggedRequestOf(group.toReversed());
       group = [];
     }
     group.push(row);
   }
-  if (group.length > 0) yield requestOf(group);
+  if (group.length > 0) yield loggedRequestOf(group.toReversed());
 }
 
 async function* rowsOf(gateway: Gateway, { model, fromMs, version }: Stretch): AsyncGenerator<LoggedRow, void> {
@@ -100,44 +91,10 @@ function keyOf({ at_us, gateway_id, incarnation, seq }: LoggedRow): string {
   return `${String(at_us)} ${String(gateway_id)} ${String(incarnation)} ${String(seq)}`;
 }
 
-/** @param rows of one request, last item first */
-function requestOf(rows: readonly LoggedRow[]): LoggedRequest {
-  const items = rows.toReversed();
-  const [first] = items;
-  const { request_id, version, status, latency_us } = first!;
-  return {
-    requestId: String(request_id),
-    version: String(version),
-    status: Number(status),
-    latencyMs: Number(latency_us) / 1000,
-    isTruncated: items.some(({ truncated, item_index }, at) => truncated === true || item_index !== at),
-    isRedacted: items.some(({ redacted }) => redacted === true),
-    items,
-  };
-}
-
-/** Which element of which input a column of the log holds. */
-export interface LoggedColumn {
-  readonly column: string;
-  readonly input: string;
-  readonly index: number;
-}
-
-/** Columns by version; a version without declared features has none. */
-export type LoggedColumns = ReadonlyMap<string, readonly LoggedColumn[]>;
-
 /** @throws Exit 1 when the gateway does not know the model */
-export async function loggedColumns(gateway: Gateway, model: string): Promise<LoggedColumns> {
+export async function loggedColumns(gateway: Gateway, model: string): Promise<ColumnsByVersion> {
   const answer = await questionTo(gateway, `models/${encodeURIComponent(model)}/columns`);
   const { versions } = answer as { versions?: { version: string; columns: LoggedColumn[] }[] };
   if (!Array.isArray(versions)) throw new Exit(1, 'the control port is of another release: it names no columns');
   return new Map(versions.map(({ version, columns }) => [version, columns]));
-}
-
-/** Why a request cannot be sent again as it was; undefined when nothing is known against it. */
-export function reasonAgainst({ status, isTruncated, isRedacted, items }: LoggedRequest): string | undefined {
-  if (status >= 400) return 'failed';
-  if (isRedacted) return 'redacted';
-  if (isTruncated) return 'truncated';
-  return items.every(({ outputs_json }) => typeof outputs_json === 'string') ? undefined : 'logged without inputs';
 }

@@ -8,18 +8,12 @@
 import { encodeAll } from '../../bench/encode.js';
 import { inputsOf } from '../../bench/log-input.js';
 import { type MetadataJson, type ModelFacts, modelPath, specsOf } from '../../bench/target.js';
+import { type LoggedRequest, reasonAgainst } from '../control/logged-request.js';
 import { isRequestId } from '../core/request-id.js';
 import { ask, parseAnswer } from './ask.js';
 import type { Gateway } from './control-port.js';
 import { Exit } from './exit.js';
-import {
-  type LoggedRequest,
-  loggedColumns,
-  loggedModels,
-  loggedRequests,
-  reasonAgainst,
-  replayPrefix,
-} from './logged-requests.js';
+import { loggedColumns, loggedModels, loggedRequests, replayPrefix } from './logged-requests.js';
 import { type Condition, judged } from './replay-conditions.js';
 import type { ReplayReport } from './replay-report.js';
 import { type AnsweredOutput, ReplayTally } from './replay-tally.js';

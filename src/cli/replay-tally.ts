@@ -8,10 +8,12 @@
  *
  * Must not know where answers come from.
  */
+
+import { elementOf, isFloat } from '../control/logged-outputs.js';
+import type { LoggedRequest } from '../control/logged-request.js';
 import { argmax } from '../core/comparison.js';
 import type { DataType } from '../core/tensor.js';
 import { compareOutputs } from '../monitor/stats/outputs.js';
-import type { LoggedRequest } from './logged-requests.js';
 import type { Figures } from './replay-conditions.js';
 
 /** An output of the candidate, elements in row-major order. */
@@ -105,18 +107,18 @@ export class ReplayTally {
     const theirs = output === undefined ? [] : itemOf(output, item, items.length).map((v) => elementOf(datatype, v));
     // What is not split by items stands with the first of them.
     if (item > 0 && mine.length === 0 && theirs.length === 0) return;
-    const isFloat = /^(FP|BF)/.test(datatype);
+    const isReal = isFloat(datatype);
     const isSame = output !== undefined && mine.length === theirs.length && mine.length > 0;
-    const found = isSame ? compareOutputs(mine, theirs, { rows: 1, exact: !isFloat }) : undefined;
+    const found = isSame ? compareOutputs(mine, theirs, { rows: 1, exact: !isReal }) : undefined;
     const isMatched = found?.matchRate === 1;
     const isAgreed = found !== undefined && (found.agreement === null ? isMatched : found.agreement === 1);
-    const maxAbs = isFloat ? (found?.maxAbsDiff ?? undefined) : undefined;
+    const maxAbs = isReal ? (found?.maxAbsDiff ?? undefined) : undefined;
     tally.add({
       isAgreed,
       isMatched,
       isSame,
       maxAbs,
-      meanAbs: isFloat ? (found?.meanAbsDiff ?? undefined) : undefined,
+      meanAbs: isReal ? (found?.meanAbsDiff ?? undefined) : undefined,
     });
     if (isAgreed && isMatched) return;
     const sides = { logged: shownOf(mine), candidate: output === undefined ? 'no such output' : shownOf(theirs) };
@@ -235,15 +237,6 @@ function itemOf({ shape, data }: AnsweredOutput, item: number, items: number): r
   if (shape[0] !== items) return item === 0 ? data : [];
   const size = data.length / items;
   return data.slice(item * size, (item + 1) * size);
-}
-
-/** Both sides in one form: whole numbers beyond 2^53 came as texts, singles with more digits than they have. */
-function elementOf(datatype: DataType, cell: unknown): Element {
-  if (datatype === 'BYTES') return String(cell);
-  if (datatype === 'BOOL') return cell === true || cell === 1;
-  if (datatype === 'FP32') return Math.fround(Number(cell));
-  const number = Number(cell);
-  return typeof cell === 'string' && !Number.isSafeInteger(number) && /^-?\d+$/.test(cell) ? BigInt(cell) : number;
 }
 
 function shownOf(elements: readonly Element[]): string {

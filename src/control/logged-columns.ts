@@ -10,7 +10,7 @@ import { columnNames } from '../predictions/subject.js';
 import type { Registry } from '../registry/registry.js';
 
 /** One column of the rows of a version. */
-interface LoggedColumn {
+export interface LoggedColumn {
   readonly column: string;
   readonly input: string;
   /** Which element of a row of that input. */
