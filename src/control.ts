@@ -37,8 +37,9 @@ import { TokenDesk } from './control/token-desk.js';
 import { VersionWatch } from './control/version-watch.js';
 import { WatchedFiles } from './control/watched-files.js';
 import { GatewayError } from './core/errors.js';
-import { nameOf } from './core/model.js';
+import { nameOf, type VersionId } from './core/model.js';
 import type { RelayCall } from './core/relay.js';
+import type { Tensor } from './core/tensor.js';
 import { createLog, type Log } from './log.js';
 import type { Admission } from './registry/admission.js';
 import type { Trial, TrialVerdict } from './registry/repository.js';
@@ -256,8 +257,10 @@ class Control {
       operate: (operation, actor, role) => {
         const { predictions, triggers, drift, labels } = this.#rooms;
         const shadows = () => this.#fleet.reports();
-        const tools = { room, reload, counts: this.#counts, shadows, predictions, triggers, drift, labels };
-        return operate(operation, { ...tools, actor, role });
+        const timeoutMs = this.#config.request_timeout_ms;
+        const repeat = (id: VersionId, inputs: readonly Tensor[]) => this.#fleet.repeat({ id, inputs, timeoutMs });
+        const tools = { room, reload, counts: this.#counts, log: this.#log, shadows, repeat };
+        return operate(operation, { ...tools, predictions, triggers, drift, labels, actor, role });
       },
       hook: async (segments, header, body) => {
         const { source } = hooks.hear(segments, header, body);

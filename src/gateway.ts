@@ -14,6 +14,7 @@
 import cluster from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from './config/schema.js';
+import { GatewayError } from './core/errors.js';
 import { fanOut } from './core/events.js';
 import type { DataPlane, InferenceRequest } from './core/inference.js';
 import { nameOf } from './core/model.js';
@@ -27,7 +28,8 @@ import { Instances } from './gateway/instances.js';
 import { planeOf } from './gateway/plane.js';
 import { Predictions } from './gateway/predictions.js';
 import { processFamilies } from './gateway/process-families.js';
-import type { Snapshot, ToGateway } from './ipc.js';
+import { repeated } from './gateway/repeat.js';
+import { failureOf, type Snapshot, type ToGateway } from './ipc.js';
 import { createLog, type Log, setManner } from './log.js';
 import { createAccessLog } from './observe/access-log.js';
 import { Arms } from './observe/arms.js';
@@ -177,6 +179,8 @@ class Gateway {
         });
       case 'report':
         return this.#control.send({ kind: 'reported', shadows: this.#shadows.reports('all') });
+      case 'repeat':
+        return void this.#repeat(message);
       case 'sketchesKept':
         return this.#predictions?.kept(message.kept);
       case 'settings':
@@ -186,6 +190,14 @@ class Gateway {
         return this.#tokens.follow(message.rules);
       case 'stop':
         return void this.stop(message.drainDelayMs, message.drainTimeoutMs);
+    }
+  }
+
+  async #repeat({ seq, repeat }: Extract<ToGateway, { kind: 'repeat' }>): Promise<void> {
+    try {
+      this.#control.send({ kind: 'repeated', seq, value: await repeated(repeat, this.#router, now) });
+    } catch (error) {
+      this.#control.send({ kind: 'repeated', seq, failure: failureOf(GatewayError.from(error)) });
     }
   }
 

@@ -1,8 +1,8 @@
 /**
  * What the control process and a gateway process say to each other: two closed unions over the process channel.
  *
- *   control ─ ToGateway ─▶ gateway      configure, open, drain, route, listen, ping, report, answer, settings, stop
- *   control ◀─ FromGateway ─ gateway    started, opened, drained, routed, listening, pong, reported, ask, overdue, failed
+ *   control ─ ToGateway ─▶ gateway      configure, open, drain, route, listen, ping, report, repeat, answer, settings, stop
+ *   control ◀─ FromGateway ─ gateway    started, opened, drained, routed, listening, pong, reported, repeated, ask, overdue, failed
  *
  * Messages are structured clones, so typed arrays and bigint travel as they are. A channel that is gone swallows what is
  * sent: the other end's death is noticed by its exit, not here.
@@ -13,12 +13,13 @@ import type { ArmTake } from './core/arm-counts.js';
 import type { ClosedSketch, SketchesKept } from './core/closed-sketch.js';
 import type { Code, RejectReason } from './core/errors.js';
 import { GatewayError } from './core/errors.js';
-import type { InstanceId, VersionSpec } from './core/model.js';
+import type { InstanceId, VersionId, VersionSpec } from './core/model.js';
 import type { PackedFamily } from './core/packed-families.js';
 import type { PackedStatistics } from './core/packed-statistics.js';
 import type { RelayCall } from './core/relay.js';
 import type { RouteTable } from './core/route.js';
 import type { ShadowReport } from './core/shadow-report.js';
+import type { Tensor } from './core/tensor.js';
 import type { TokenRules } from './core/token-rules.js';
 import type { TracePlan } from './core/trace.js';
 import type { LogManner } from './log.js';
@@ -37,6 +38,19 @@ export interface Failure {
   readonly retryAfterMs: number | undefined;
 }
 
+/** Inputs that a version is to be run on. */
+export interface Repeat {
+  readonly id: VersionId;
+  readonly inputs: readonly Tensor[];
+  readonly timeoutMs: number;
+}
+
+export interface Repeated {
+  readonly outputs: readonly Tensor[];
+  /** Of the version that ran; empty when its bytes have no digest. */
+  readonly sha256: string;
+}
+
 export type ToGateway =
   | {
       readonly kind: 'configure';
@@ -53,6 +67,8 @@ export type ToGateway =
   | { readonly kind: 'ping'; readonly seq: number }
   /** What has been found besides counts, which is too much for every beat. */
   | { readonly kind: 'report' }
+  /** One request once more, by the version alone. */
+  | { readonly kind: 'repeat'; readonly seq: number; readonly repeat: Repeat }
   | { readonly kind: 'sketchesKept'; readonly kept: SketchesKept }
   | { readonly kind: 'answer'; readonly seq: number; readonly value?: unknown; readonly failure?: Failure }
   | { readonly kind: 'settings'; readonly settings: LiveSettings }
@@ -89,6 +105,7 @@ export type FromGateway =
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'pong'; readonly seq: number; readonly snapshot: Snapshot; readonly used: readonly string[] }
   | { readonly kind: 'reported'; readonly shadows: readonly ShadowReport[] }
+  | { readonly kind: 'repeated'; readonly seq: number; readonly value?: Repeated; readonly failure?: Failure }
   | { readonly kind: 'sketches'; readonly closed: readonly ClosedSketch[] }
   | { readonly kind: 'ask'; readonly seq: number; readonly call: RelayCall }
   | ({ readonly kind: 'overdue' } & InstanceId);

@@ -21,6 +21,38 @@ test('what is only looked at is asked by GET', () => {
   assert.deepEqual(get('audit', 'last=5'), { operation: 'audit', last: 5 });
 });
 
+test('what is watched is asked of one model, and a request by its id', () => {
+  const watched = (path: string, query = '') => (get(path, query) as { asked: object }).asked;
+  const lastWindow = { version: undefined, stretch: 'judged' };
+  assert.deepEqual(watched('models/a/data-quality'), { ask: 'data-quality', model: 'a', ...lastWindow });
+  const lastHour = { version: undefined, stretch: { unit: 'hour', count: 1 } };
+  assert.deepEqual(watched('models/a/sketches'), { ask: 'sketches', model: 'a', ...lastHour });
+  const open = { version: '3', stretch: 'open' };
+  assert.deepEqual(watched('models/a/sketches', 'version=3&window=open'), { ask: 'sketches', model: 'a', ...open });
+  assert.deepEqual(watched('models/a/shadow'), { ask: 'shadow', model: 'a' });
+  for (const [path, query] of [
+    ['models/a/data-quality', 'version=x'],
+    ['models/a/data-quality', 'window=2y'],
+    ['models/a/sketches', 'version=03'],
+    ['models/a/sketches', 'window=judged'],
+    ['models/a/sketches', 'window='],
+  ] as const)
+    assert.throws(() => get(path, query), { code: 'INVALID_ARGUMENT', message: /^expected (version|window) to be/ });
+  for (const path of ['data-quality', 'sketches', 'shadow'])
+    assert.throws(() => get(`models/a b/${path}`), { code: 'NOT_FOUND' });
+  const asked = (body?: object) => post('requests/r-1/replay', body);
+  assert.deepEqual(asked(), { operation: 'monitoring', asked: { ask: 'replay', request: 'r-1', reason: '' } });
+  assert.deepEqual(asked({ reason: 'why' }), {
+    operation: 'monitoring',
+    asked: { ask: 'replay', request: 'r-1', reason: 'why' },
+  });
+  assert.throws(() => asked({ version: '3' }), { code: 'INVALID_ARGUMENT', message: /version/ });
+  assert.throws(() => asked({ reason: 'x'.repeat(1001) }), { code: 'INVALID_ARGUMENT', message: /^reason/ });
+  for (const id of ['', 'x'.repeat(1025)])
+    assert.throws(() => post(`requests/${id}/replay`), { code: 'INVALID_ARGUMENT', message: /1 to 1024 characters/ });
+  assert.equal(get('requests/r-1/replay'), undefined);
+});
+
 test('what changes something is asked by POST alone', () => {
   for (const path of ['apply', 'gc', 'models/a/load', 'models/a/rollback', 'sources/s/poll'])
     assert.equal(get(path), undefined, path);

@@ -8,6 +8,7 @@ import { GatewayError, invalid } from '../core/errors.js';
 import { isModelName, isVersionText } from '../core/model.js';
 
 const textMax = 1000;
+const requestIdMax = 1024;
 
 /** @throws NOT_FOUND for a name that no model can have */
 export function modelOf(name = ''): string {
@@ -19,6 +20,12 @@ export function modelOf(name = ''): string {
 export function versionOf(text = ''): string {
   if (isVersionText(text)) return text;
   throw new GatewayError('NOT_FOUND', `expected a version number, got '${text.slice(0, 20)}'`);
+}
+
+/** @throws INVALID_ARGUMENT for what no request can be called */
+export function requestIdOf(id = ''): string {
+  if (id.length >= 1 && id.length <= requestIdMax) return id;
+  throw invalid(`expected a request id of 1 to ${requestIdMax} characters`);
 }
 
 /** @throws INVALID_ARGUMENT with the path of the first thing that is wrong */

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { invalid } from '../core/errors.js';
-import { checked } from './checked.js';
+import { checked, requestIdOf } from './checked.js';
 import type { QueryParameter, Row } from './row.js';
 
 export type LogQuestion =
@@ -14,7 +14,6 @@ export type LogQuestion =
   | { readonly ask: 'request'; readonly id: string };
 
 const queryBody = z.strictObject({ sql: z.string().min(1).max(65_536) });
-const requestIdMax = 1024;
 
 const tailQuery: readonly QueryParameter[] = [
   {
@@ -53,10 +52,7 @@ export const logRows: readonly LogRow[] = [
     path: '/admin/requests/{request}',
     role: 'operator',
     summary: 'Everything that is logged of one request',
-    read: ({ request = '' }) => {
-      if (request.length > requestIdMax) throw invalid(`expected a request id of at most ${requestIdMax} characters`);
-      return { ask: 'request', id: request };
-    },
+    read: ({ request }) => ({ ask: 'request', id: requestIdOf(request) }),
   },
 ];
 

@@ -13,6 +13,7 @@ import type { Role } from './auth.js';
 import { checked, modelOf, versionOf } from './checked.js';
 import { type DriftQuestion, driftQuery, driftQuestion } from './drift-operations.js';
 import { type LogQuestion, logRows } from './log-operations.js';
+import { type Monitoring, monitoringRows } from './monitoring-operations.js';
 import { type Routing, routingRows } from './route-operations.js';
 import { namesIn, type QueryParameter, type Row } from './row.js';
 import { type Triggering, triggerRows } from './trigger-operations.js';
@@ -61,6 +62,7 @@ export type Operation =
   | { readonly operation: 'routing'; readonly asked: Routing }
   | { readonly operation: 'triggers'; readonly asked: Triggering }
   | { readonly operation: 'log'; readonly asked: LogQuestion }
+  | { readonly operation: 'monitoring'; readonly asked: Monitoring }
   | ({ readonly operation: 'drift'; readonly model: string } & DriftQuestion)
   | { readonly operation: 'quality' | 'columns'; readonly model: string };
 
@@ -266,6 +268,12 @@ export const operationRows: readonly OperationRow[] = [
     (row): OperationRow => ({
       ...row,
       read: (names, query, body) => ({ operation: 'log', asked: row.read(names, query, body) }),
+    }),
+  ),
+  ...monitoringRows.map(
+    (row): OperationRow => ({
+      ...row,
+      read: (names, query, body) => ({ operation: 'monitoring', asked: row.read(names, query, body) }),
     }),
   ),
   ...triggerRows.map(

@@ -35,6 +35,7 @@ export const auditActions = [
   'gc',
   'source.polled',
   'serial.forced',
+  'request.replayed',
   // Names and routes.
   'alias.set',
   'alias.removed',

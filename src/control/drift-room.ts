@@ -10,7 +10,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { DriftStretch } from '../admin/drift-operations.js';
+import type { DriftStretch, SketchStretch } from '../admin/drift-operations.js';
 import type { Config } from '../config/schema.js';
 import type { ClosedSketch } from '../core/closed-sketch.js';
 import { GatewayError } from '../core/errors.js';
@@ -29,6 +29,7 @@ import { DriftSeries } from './drift-series.js';
 import { countable, watchedOf } from './drift-watch.js';
 import type { JudgedSignals } from './judged-signals.js';
 import { type ModelDriftDocument, versionDocument } from './model-drift-document.js';
+import { type ModelSketchesDocument, sketchesOf } from './sketches-document.js';
 
 export interface DriftRoomOptions {
   readonly config: Pick<Config, 'drift' | 'prediction_log'>;
@@ -255,16 +256,22 @@ export class DriftRoom {
 
   /** @param version all when undefined @throws NOT_FOUND */
   document(model: string, version: string | undefined, stretch: DriftStretch): ModelDriftDocument {
-    const versions = [...this.#known]
-      .filter(([, { id }]) => id.model === model && (version === undefined || id.version === version))
-      .map(([name, known]) => {
-        this.#seriesOf(name, judgedRole);
-        return versionDocument(known, stretch, {
-          epochMs: this.#options.epochMs(),
-          minRows: this.#options.config.drift.min_rows,
-        });
-      });
-    if (versions.length > 0) return { model, versions };
+    const given = { epochMs: this.#options.epochMs(), minRows: this.#options.config.drift.min_rows };
+    return { model, versions: this.#served(model, version).map((known) => versionDocument(known, stretch, given)) };
+  }
+
+  /** @param version all when undefined @throws NOT_FOUND */
+  sketches(model: string, version: string | undefined, stretch: SketchStretch): ModelSketchesDocument {
+    const epochMs = this.#options.epochMs();
+    return { model, versions: this.#served(model, version).map((known) => sketchesOf(known, stretch, epochMs)) };
+  }
+
+  #served(model: string, version: string | undefined): Known[] {
+    const served = [...this.#known].filter(
+      ([, { id }]) => id.model === model && (version === undefined || id.version === version),
+    );
+    for (const [name] of served) this.#seriesOf(name, judgedRole);
+    if (served.length > 0) return served.map(([, known]) => known);
     const what = version === undefined ? `model '${model}'` : `version ${version} of model '${model}'`;
     throw new GatewayError('NOT_FOUND', `${what} is not served, or its manifest declares no features to watch`);
   }
@@ -288,13 +295,4 @@ export class DriftRoom {
     clearInterval(this.#timer);
     this.#saveAll();
   }
-}
-
-/** @throws UNIMPLEMENTED when nothing is watched: to who asks, this server has no such thing */
-export function driftOf(room: DriftRoom | undefined): DriftRoom {
-  if (room !== undefined) return room;
-  throw new GatewayError(
-    'UNIMPLEMENTED',
-    'nothing is watched: set prediction_log.enabled to true, and leave drift.enabled so',
-  );
 }

@@ -6,7 +6,7 @@
  *
  * Must not know files, processes or who is told.
  */
-import type { DriftStretch } from '../admin/drift-operations.js';
+import type { DriftStretch, SketchStretch } from '../admin/drift-operations.js';
 import { type EstimateDocument, type ExpectedCounts, estimateDocument, estimateLevel } from '../monitor/cbpe.js';
 import { decideQuality, type QualityState } from '../monitor/data-quality.js';
 import { type DriftDecision, type DriftOptions, type DriftState, decideDrift } from '../monitor/drift.js';
@@ -140,11 +140,16 @@ export class DriftSeries {
   /** @returns undefined when there is nothing of that stretch */
   document(stretch: DriftStretch, epochMs: number): DriftDocument | undefined {
     if (stretch === 'judged') return this.#judged;
-    const window = stretch === 'open' ? this.#window.provisional() : this.#past(stretch, epochMs);
+    const window = this.window(stretch, epochMs);
     return window === undefined || window.sketch.rows === 0 ? undefined : this.#provisional(window);
   }
 
-  #past({ unit, count }: Exclude<DriftStretch, string>, epochMs: number): SketchWindow {
+  /** What was counted in that stretch. */
+  window(stretch: SketchStretch, epochMs: number): SketchWindow | undefined {
+    return stretch === 'open' ? this.#window.provisional() : this.#past(stretch, epochMs);
+  }
+
+  #past({ unit, count }: Exclude<SketchStretch, string>, epochMs: number): SketchWindow {
     const sketch = this.#ring.last(unit, count, epochMs);
     const ms = unitMs[unit];
     const from = (Math.floor(epochMs / ms) - count + 1) * ms;

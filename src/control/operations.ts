@@ -9,35 +9,27 @@ import { historyOf } from '../audit/history.js';
 import { GatewayError } from '../core/errors.js';
 import type { ServedListing, SourceState } from '../core/listing.js';
 import { nameOf } from '../core/model.js';
-import type { ShadowReport } from '../core/shadow-report.js';
 import { shapeText, type TensorSpec } from '../core/tensor.js';
 import { sorted } from '../registry/versions.js';
 import type { Person } from './approval-desk.js';
 import type { ControlCounts } from './counts.js';
-import { type DriftRoom, driftOf } from './drift-room.js';
 import { type LabelRoom, labelsOf } from './label-room.js';
 import { loggedColumns } from './logged-columns.js';
-import { loggedAnswer, type PredictionRoom } from './prediction-room.js';
+import { driftOf, type MonitoringTools, monitored } from './monitoring-desk.js';
+import { loggedAnswer } from './prediction-room.js';
 import type { RegistryRoom } from './registry-room.js';
 import { versionDocument } from './registry-version.js';
 import type { Reload } from './reload.js';
 import { documentOf } from './shadow-document.js';
 import { type TriggerRoom, triggersOf } from './trigger-room.js';
 
-export interface OperationTools {
-  readonly room: RegistryRoom;
+export interface OperationTools extends MonitoringTools {
   readonly counts: ControlCounts;
   readonly reload: Reload;
-  readonly actor: string;
   /** Of the actor's token. */
   readonly role: Person['role'];
-  readonly shadows: () => Promise<readonly ShadowReport[]>;
   /** Undefined when nobody is told of anything. */
   readonly triggers: TriggerRoom | undefined;
-  /** Undefined when nothing is logged. */
-  readonly predictions: PredictionRoom | undefined;
-  /** Undefined when nothing is watched. */
-  readonly drift: DriftRoom | undefined;
   /** Undefined when no labels are taken. */
   readonly labels: LabelRoom | undefined;
 }
@@ -77,6 +69,8 @@ export async function operate(operation: Operation, tools: OperationTools): Prom
       return loggedColumns(operation.model, room.registry);
     case 'log':
       return loggedAnswer(operation.asked, tools.predictions);
+    case 'monitoring':
+      return monitored(operation.asked, tools);
     default:
       return changed(operation, tools);
   }
@@ -115,7 +109,8 @@ type Change = Exclude<
       | 'poll'
       | 'gc'
       | 'routing'
-      | 'log';
+      | 'log'
+      | 'monitoring';
   }
 >;
 

@@ -13,6 +13,7 @@ import type { Family } from '../core/series.js';
 import type { Log } from '../log.js';
 import { Archive } from '../predictions/archive.js';
 import { ensureHashKey } from '../predictions/hash-key.js';
+import type { Row } from '../predictions/rows.js';
 import { batchMates } from './batch-mates.js';
 import { gauge } from './counts.js';
 import type { SinkTools } from './network-sinks.js';
@@ -69,7 +70,11 @@ export class PredictionRoom {
   readonly #sinks: PredictionSinks;
   readonly #timers: NodeJS.Timeout[];
 
-  private constructor(archive: Archive, sinks: PredictionSinks, timers: NodeJS.Timeout[]) {
+  /** Rows of one request that are read, at most. */
+  readonly rowsMax: number;
+
+  private constructor(archive: Archive, sinks: PredictionSinks, rowsMax: number, timers: NodeJS.Timeout[]) {
+    this.rowsMax = rowsMax;
     this.#archive = archive;
     this.#sinks = sinks;
     this.#timers = timers;
@@ -101,7 +106,7 @@ export class PredictionRoom {
     const failing = (event: string) => (error: Error) => log.warn(event, { error: error.message });
     const every = (ms: number, work: () => Promise<void>, event: string) =>
       setInterval(() => void work().catch(failing(event)), ms).unref();
-    return new PredictionRoom(archive, sinks, [
+    return new PredictionRoom(archive, sinks, config.query_rows, [
       every(Math.min(convertMsMax, config.segment_age_ms), convert, 'predictions.convert'),
       every(retainEveryMs, () => archive.retain(), 'predictions.retain'),
     ]);
@@ -143,9 +148,7 @@ function counter(name: string, help: string, value: number): Family {
 
 /** @throws FAILED_PRECONDITION when there is no log; NOT_FOUND, INVALID_ARGUMENT, PERMISSION_DENIED */
 export async function loggedAnswer(question: LogQuestion, room: PredictionRoom | undefined): Promise<unknown> {
-  if (room === undefined)
-    throw new GatewayError('FAILED_PRECONDITION', 'nothing is logged: set prediction_log.enabled to true');
-  const { archive } = room;
+  const archive = archiveOf(room);
   switch (question.ask) {
     case 'query':
       await archive.settle();
@@ -153,10 +156,21 @@ export async function loggedAnswer(question: LogQuestion, room: PredictionRoom |
     case 'tail':
       return { rows: await archive.tail(question.last, question.model === undefined ? {} : { model: question.model }) };
     case 'request': {
-      const rows = await archive.explain(question.id);
-      if (rows.length === 0) throw new GatewayError('NOT_FOUND', `no row of request '${question.id}' is logged`);
+      const rows = await loggedRows(question.id, room);
       await archive.settle();
       return { request_id: question.id, rows, batches: await batchMates(rows, archive) };
     }
   }
+}
+
+/** All rows of a request. @throws FAILED_PRECONDITION when there is no log; NOT_FOUND */
+export async function loggedRows(requestId: string, room: PredictionRoom | undefined): Promise<readonly Row[]> {
+  const rows = await archiveOf(room).explain(requestId);
+  if (rows.length > 0) return rows;
+  throw new GatewayError('NOT_FOUND', `no row of request '${requestId}' is logged`);
+}
+
+function archiveOf(room: PredictionRoom | undefined): Archive {
+  if (room !== undefined) return room.archive;
+  throw new GatewayError('FAILED_PRECONDITION', 'nothing is logged: set prediction_log.enabled to true');
 }

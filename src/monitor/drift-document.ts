@@ -145,7 +145,7 @@ export function driftDocument(options: DriftDocumentOptions): DriftDocument {
 }
 
 /** A clock far out of range has no date. */
-function isoOf(minute: number): string {
+export function isoOf(minute: number): string {
   const time = new Date(minute * 60_000);
   return Number.isNaN(time.getTime()) ? '' : time.toISOString();
 }

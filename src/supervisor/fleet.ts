@@ -17,9 +17,19 @@ import type { RelayCall } from '../core/relay.js';
 import type { RouteTable } from '../core/route.js';
 import { mergeReports, type ShadowReport } from '../core/shadow-report.js';
 import type { TokenRules } from '../core/token-rules.js';
-import { errorOf, type FromGateway, failureOf, type Listening, type LiveSettings, post } from '../ipc.js';
+import {
+  errorOf,
+  type FromGateway,
+  failureOf,
+  type Listening,
+  type LiveSettings,
+  post,
+  type Repeat,
+  type Repeated,
+} from '../ipc.js';
 import { Child, type Exit } from './child.js';
 import type { FleetEvent } from './fleet-event.js';
+import { Repeats } from './repeats.js';
 import { Restarts } from './restarts.js';
 import { RollCall } from './roll-call.js';
 import { takeSuspects } from './suspects.js';
@@ -52,6 +62,7 @@ export class Fleet {
   readonly #leaving = new Set<Child>();
   readonly #wanted = new Wanted();
   readonly #rollCall = new RollCall<Child>();
+  readonly #repeats = new Repeats();
   readonly #restarts: Restarts;
   /** Versions that a process has still to open before it may listen. */
   readonly #toOpen = new Map<Child, Set<string>>();
@@ -164,6 +175,12 @@ export class Fleet {
     return mergeReports([...this.#reports.values()].flat());
   }
 
+  /** Runs a request in one process. @throws UNAVAILABLE, RESOURCE_EXHAUSTED, and what running it threw */
+  repeat(repeat: Repeat): Promise<Repeated> {
+    const ready = [...this.#children.values()].find(({ state }) => state === 'ready');
+    return this.#repeats.ask(ready, repeat);
+  }
+
   states(): Record<string, number> {
     const counts: Record<string, number> = { starting: 0, ready: 0, draining: 0 };
     for (const { state } of this.#children.values()) if (state !== 'gone') counts[state]!++;
@@ -253,6 +270,8 @@ export class Fleet {
       case 'reported':
         this.#reports.set(child, message.shadows);
         return this.#rollCall.answered(child, 'report');
+      case 'repeated':
+        return this.#repeats.answered(message);
       case 'sketches':
         this.#options.onEvent({ kind: 'sketches', life: child.life, closed: message.closed });
         return child.send({ kind: 'sketchesKept', kept: keptOf(message.closed) });
@@ -318,6 +337,7 @@ export class Fleet {
     const isReplaced = this.#leaving.delete(child);
     if (!isReplaced) this.#children.delete(child.number);
     this.#rollCall.gone(child);
+    this.#repeats.gone(child);
     this.#options.onEvent({ kind: 'gone', life: child.life });
     const reason = exit.killed ?? exit.signal ?? (exit.code === 0 ? 'exit' : `exit ${exit.code}`);
     const livedMs = this.#options.now() - child.startedAt;

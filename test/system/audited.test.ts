@@ -7,7 +7,7 @@ import { writeRepository } from '../fixtures.js';
 import { FakePlane, Rig } from '../grpc-fixture.js';
 import { receiver, secret } from '../triggers-fixture.js';
 import { freshDirectory, type Server, startServer } from './server.js';
-import { type Entry, stateFor, wholeVersion } from './versions-fixture.js';
+import { type Entry, eventually, rowBody, stateFor, wholeVersion } from './versions-fixture.js';
 
 const token = 'token-of-ada-0123456789';
 
@@ -15,6 +15,7 @@ const token = 'token-of-ada-0123456789';
 const changes: readonly (readonly [path: string, body: object, action: string])[] = [
   ['/v2/repository/models/{model}/load', {}, 'load'],
   ['/admin/models/{model}/load', { reason: 'again' }, 'load'],
+  ['/admin/requests/{request}/replay', { reason: 'a complaint' }, 'request.replayed'],
   ['/admin/models/{model}/canary/hold', { reason: 'wait' }, 'canary.held'],
   ['/admin/models/{model}/canary/resume', {}, 'canary.resumed'],
   ['/admin/models/{model}/canary/advance', {}, 'canary.advanced'],
@@ -57,7 +58,12 @@ const looks = [
   '/hooks/mlflow/{source}',
 ];
 
-const names: Readonly<Record<string, string>> = { model: 'm', approved: 'guarded', source: 'local' };
+const names: Readonly<Record<string, string>> = {
+  model: 'm',
+  approved: 'guarded',
+  source: 'local',
+  request: 'asked-once',
+};
 const filled = (path: string) => path.replace(/\{(\w+)\}/g, (_, name: string) => names[name]!);
 
 async function ask(server: Server, path: string, body?: object): Promise<{ status: number; text: string }> {
@@ -66,6 +72,14 @@ async function ask(server: Server, path: string, body?: object): Promise<{ statu
     ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
   });
   return { status: response.status, text: await response.text() };
+}
+
+/** Makes the request that is asked for again, and waits for its row. */
+async function logged(server: Server): Promise<void> {
+  const headers = { 'x-request-id': names.request! };
+  const answer = await fetch(`${server.http}/v2/models/m/infer`, { method: 'POST', headers, body: rowBody });
+  assert.equal(answer.status, 200, await answer.text());
+  await eventually(async () => assert.equal((await ask(server, `/admin/requests/${names.request}`)).status, 200));
 }
 
 async function entriesOf(server: Server): Promise<Entry[]> {
@@ -98,6 +112,7 @@ test('every change is in the audit log with who asked', { timeout: 120_000 }, as
 models: { version_policy: all, load: explicit, keep_previous_ms: ${keepMs} }
 model_overrides: { guarded: { approvals: { required: 1 } } }
 registry: { sources: [{ name: local, type: directory, path: ${models} }] }
+prediction_log: { enabled: true, path: ${state.directory}/log, sample: 1, flush_ms: 20 }
 admin: { tokens: { ada: { role: admin, token_env: TOKEN_OF_ADA } } }
 routes:
   m:
@@ -121,6 +136,7 @@ triggers:
     await context.test(`${path} ${JSON.stringify(body)}`, async () => {
       const before = (await entriesOf(server)).length;
       if (path === '/admin/apply') state.config(configuration(300_000));
+      if (path.startsWith('/admin/requests/')) await logged(server);
       const { status, text } = await ask(server, filled(path), body);
       assert.ok(status === 200, `${status} ${text}`);
       const added = (await entriesOf(server)).slice(before);

@@ -10,7 +10,9 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { DataQualityDocument } from '../../src/control/data-quality-document.js';
 import type { ModelDriftDocument, VersionDriftDocument } from '../../src/control/model-drift-document.js';
+import type { ModelSketchesDocument, RoleSketch } from '../../src/control/sketches-document.js';
 import { freshDirectory, type Server, startServer } from './server.js';
 
 const run = promisify(execFile);
@@ -227,10 +229,26 @@ test('a shift of 0.8 σ is an alert within two windows, traffic as it was is non
   assert.ok(missingIn(broken).fired);
   assert.ok(Math.abs(missingIn(broken).value! - 0.2) < 0.1, `${missingIn(broken).value}`);
   await server.line(({ msg }) => msg === 'data_quality.detected');
+  const asked = await fetch(`${server.admin}/admin/models/cancer/data-quality?version=1`);
+  const [values] = ((await asked.json()) as DataQualityDocument).versions;
+  assert.equal(values!.status, 'detected');
+  assert.ok(values!.fired.includes('worst fractal dimension:missing'));
+  if (values!.windows_judged === broken.windows_judged) assert.deepEqual(values!.checks, broken.report!.data_quality);
 
   const sent = 600 * broken.windows_judged;
   const lately = await until(server, ({ report }) => (report?.window.rows ?? 0) >= sent, '?window=24h');
   assert.equal(lately.report!.window.provisional, true);
+  const counted = await (await fetch(`${server.admin}/admin/models/cancer/sketches?window=24h`)).json();
+  const [{ role, window: span, features }] = (counted as ModelSketchesDocument).versions[0]!.roles as [RoleSketch];
+  assert.deepEqual([role, span!.rows], ['primary', lately.report!.window.rows]);
+  for (const { name, n, missing, invalid, counts } of features.filter(({ family }) => family === 'features')) {
+    assert.equal(n + missing + invalid, span!.rows, name);
+    assert.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      n,
+      name,
+    );
+  }
   broken = await driftOf(server);
   assert.equal((await server.stop()).code, 0);
 

@@ -6,13 +6,37 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { writeRepository } from '../fixtures.js';
 import { freshDirectory, type Server, startServer } from './server.js';
-import { admin, eventually, manifestOf, modelOf, type State, sluice, stateFor } from './versions-fixture.js';
+import {
+  admin,
+  auditEntries,
+  eventually,
+  manifestOf,
+  modelOf,
+  type State,
+  sluice,
+  stateFor,
+} from './versions-fixture.js';
 
 const digits = fileURLToPath(new URL('../../../models', import.meta.url));
 
 const logText = ({ directory }: State, more = '') => `
 prediction_log: { enabled: true, path: ${join(directory, 'log')}, sample: 1, flush_ms: 20, segment_age_ms: 300 ${more}}
 `;
+
+interface Replayed {
+  readonly version: string;
+  readonly items: number;
+  readonly verdict: string;
+  readonly incident: boolean;
+  readonly fingerprint: { readonly logged: string; readonly now: string; readonly is_unchanged: boolean };
+  readonly outputs: readonly {
+    readonly output: string;
+    readonly items: number;
+    readonly match_rate: number;
+    readonly max_abs_diff: number;
+  }[];
+  readonly error: string | null;
+}
 
 async function serve(context: TestContext, models: string, text: (state: State) => string): Promise<Server> {
   const state = stateFor(context);
@@ -74,6 +98,44 @@ test('a replay says how far a candidate agrees with what was answered, and ends 
   assert.equal(await ask(server, 'm/versions/1', 'wrong', [1, 2, 3], 3), 400);
   await counted(server, 43);
 
+  await context.test(
+    'one request is run again by its version alone, and nothing but the audit log knows of it',
+    async () => {
+      for (const [id, items] of [
+        ['one-7', 1],
+        ['three', 3],
+      ] as const) {
+        const { status, json } = await admin<Replayed>(server, `requests/${id}/replay`, { reason: 'a complaint' });
+        assert.equal(status, 200, json.error ?? '');
+        assert.deepEqual([json.version, json.items, json.verdict, json.incident], ['1', items, 'same', false]);
+        const { logged, now, is_unchanged } = json.fingerprint;
+        assert.deepEqual([logged, is_unchanged, /^[0-9a-f]{64}$/.test(now)], [now, true, true]);
+        assert.deepEqual(
+          json.outputs.map(({ output, items: compared, match_rate, max_abs_diff }) => [
+            output,
+            compared,
+            match_rate,
+            max_abs_diff,
+          ]),
+          [['OUTPUT0', items, 1, 0]],
+        );
+      }
+      const written = await auditEntries(server, 'request.replayed');
+      assert.deepEqual(
+        written.map(({ subject, actor, detail }) => [subject, actor, detail.request_id, detail.reason]),
+        [
+          ['m@1', 'operator:loopback', 'one-7', 'a complaint'],
+          ['m@1', 'operator:loopback', 'three', 'a complaint'],
+        ],
+      );
+      const nobody = await admin(server, 'requests/nobody/replay', {});
+      assert.deepEqual([nobody.status, nobody.json.error], [404, "no row of request 'nobody' is logged"]);
+      assert.equal((await admin(server, 'requests/one-7/replay', { version: '2' })).status, 400);
+      assert.equal((await auditEntries(server, 'request.replayed')).length, 2);
+      await counted(server, 43);
+    },
+  );
+
   const files = (name: string) => join(freshDirectory(context), name);
   const [markdown, junit, json] = [files('r.md'), files('r.xml'), files('r.json')];
   const same = await replay(
@@ -116,7 +178,7 @@ test('a replay says how far a candidate agrees with what was answered, and ends 
     /<testcase classname="replay m version 3" name="agree&lt;0\.99"><failure message="agree is /,
   );
 
-  // What a replay sent is in the log, and is not replayed itself.
+  // What the command sent is in the log, and is not replayed itself.
   await counted(server, 43 + 2 * 43);
   const limited = await replay(server, '--candidate', '2', '--limit', '7', '--connections', '3', '--baseline', '1');
   assert.match(limited.stdout, /replayed +7 requests/);
@@ -182,6 +244,12 @@ test('what was redacted, cut off or logged without inputs is passed over and cou
   const one = await replay(redacted, '--candidate', '1', '--fail-on', 'agree<0.5');
   assert.equal(one.code, 1);
   assert.match(one.stdout, /passed over +1 redacted/);
+  const refused = async (server: Server, id: string, why: RegExp) => {
+    const { status, json } = await admin(server, `requests/${id}/replay`, {});
+    assert.equal(status, 409);
+    assert.match(json.error, why);
+  };
+  await refused(redacted, 'secret', /^request 'secret' cannot be run again: .*redacted.*prediction_log\.redact/);
   assert.match(one.stderr, /no request could be sent again/);
   assert.match(one.stderr, /--fail-on agree<0\.5: there is no agree to judge by/);
 
@@ -192,12 +260,20 @@ test('what was redacted, cut off or logged without inputs is passed over and cou
   const two = await replay(cut, '--candidate', '1', '--fail-on', 'agree<1');
   assert.equal(two.code, 0, two.stderr);
   assert.match(two.stdout, /replayed +1 requests[^\n]*\n[\s\S]*passed over +1 truncated/);
+  await refused(cut, 'long', /prediction_log\.max_tensor_bytes/);
+  assert.equal((await admin(cut, 'models/m/unload', {})).status, 200);
+  await refused(
+    cut,
+    'short',
+    /version 1 of model 'm', which answered it, is not open: .*POST \/admin\/models\/m\/load/,
+  );
 
   const bare = await serve(context, models, (state) => logText(state).replace('sample: 1', 'sample: 0'));
   assert.equal(await ask(bare, 'm', 'bare', row(1), 4), 200);
   await counted(bare, 1);
   const three = await replay(bare, '--candidate', '1');
   assert.match(three.stdout, /passed over +1 logged without inputs/);
+  await refused(bare, 'bare', /prediction_log\.sample/);
   const load = await sluice('bench', bare.http, '--model', 'm', '--input', 'log', '--admin', bare.admin);
   assert.equal(load.code, 2);
   assert.match(load.stderr, /none of 1 is logged with whole inputs/);
@@ -265,6 +341,15 @@ test('every copy that a shadow ran is a row beside that of the request, and expl
      WHERE p.role = 'primary' AND p.input_json = s.input_json AND p.outputs_json <> s.outputs_json`,
   );
   assert.equal(Number(differing), 30, 'the same inputs, and other answers');
+  const { json: seen } = await admin<{ model: string; shadows: Record<string, unknown>[] }>(server, 'models/m/shadow');
+  assert.deepEqual(
+    [seen.model, seen.shadows.map(({ shadow, version, pairs }) => [shadow, version, pairs])],
+    ['m', [['next', '2', 30]]],
+  );
+  assert.deepEqual((await admin<{ shadows: unknown[] }>(server, 'shadows')).json.shadows, seen.shadows);
+  assert.equal((await admin(server, 'models/nobody/shadow')).status, 404);
+  const { status: again, json: copied } = await admin<Replayed>(server, 'requests/s-3/replay', {});
+  assert.deepEqual([again, copied.version, copied.verdict], [200, '1', 'same'], 'what answered, not its copy');
   const { stdout } = await sluice('explain', 's-3', '--url', server.admin);
   assert.match(stdout, /request +s-3 item 0, [\d:. -]+, primary\nanswered by +m version 1[\s\S]*route +none/);
   assert.match(stdout, /request +s-3 item 0, [\d:. -]+, shadow\nanswered by +m version 2[\s\S]*route +shadow next/);
