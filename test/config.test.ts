@@ -133,6 +133,32 @@ test('a size may be written with a unit and is checked in bytes', () => {
   assert.equal(bytesText(1000), '1000');
 });
 
+test('what single tensors keep in the log may have units, names whole tensors and has the limit of all', () => {
+  const truncate = (rule: string) => fromYaml(`prediction_log: {truncate: {m: [${rule}]}}`);
+  const { config } = loadConfig(truncate('{target: /inputs/x, bytes: 4KiB}, {target: /outputs/a~1b, bytes: 0}'));
+  assert.deepEqual(config.prediction_log.truncate, {
+    m: [
+      { target: '/inputs/x', bytes: 4096 },
+      { target: '/outputs/a~1b', bytes: 0 },
+    ],
+  });
+  for (const wrong of [
+    '{target: /inputs/x, bytes: 81KiB}',
+    '{target: /inputs/x, bytes: -1}',
+    '{target: /inputs/x}',
+    '{target: /inputs/x, bytes: 1, how: drop}',
+    '{target: /inputs/x/0, bytes: 1}',
+    '{target: x, bytes: 1}',
+  ]) {
+    const [problem, ...more] = problemsOf(truncate(wrong));
+    assert.match(
+      String(problem),
+      /^sluice\.yaml:1: prediction_log\.truncate: expected rules by model of at most 80KiB/,
+    );
+    assert.deepEqual(more, [], wrong);
+  }
+});
+
 test('a wrong value is one line that names its origin, what is expected and what came', () => {
   assert.deepEqual(problemsOf(fromYaml('\nhttp:\n  port: abc\n')), [
     'sluice.yaml:3: http.port: expected an integer from 0 to 65535, got "abc"',

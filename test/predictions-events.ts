@@ -25,6 +25,7 @@ export const terms: SubjectTerms = {
   backend: 'onnxruntime',
   features: [],
   redact: [],
+  truncate: [],
   rows: 1,
   sample: 0,
 };

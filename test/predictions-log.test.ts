@@ -326,6 +326,62 @@ test('a bucket keeps the range and not the value', async (context) => {
   );
 });
 
+test('a tensor with a limit of its own keeps so much, whether a tap looks at it or not', async (context) => {
+  const count = (to: number) => Array.from({ length: to }, (_, i) => i);
+  const inputs = [
+    floats('image', [2, 50], count(100)),
+    floats('a/b', [10, 50], count(500)),
+    floats('long', [1, 300], count(300)),
+    floats('others', [1, 300], count(300)),
+    texts('words', [4], ['eins', 'zwei', 'drei', 'vier']),
+  ];
+  const outputs = [floats('image', [1, 2], [8, 9])];
+  const truncate = [
+    { target: '/inputs/image', bytes: 0 },
+    { target: '/inputs/a~1b', bytes: 260 },
+    { target: '/inputs/long', bytes: 1100 },
+    { target: '/inputs/words', bytes: 34 },
+  ];
+  const assignment = { ...routed, key: 'somebody' };
+  const events = [{ inputs, outputs, assignment }, { inputs: [floats('long', [1, 270], count(270))] }, { inputs }];
+  const of = (more: Partial<SubjectTerms>) =>
+    logged(context, events, { truncate, sample: 1, ...more }, { tensorBytesMax: 1000 });
+  for (const isTapped of [false, true]) {
+    const { records, rows, stats } = await of({ isTapped });
+    assert.equal(stats.logged, 3);
+    assert.deepEqual(
+      rows.map(({ truncated, redacted, unit_key_hash }) => [truncated, redacted, unit_key_hash]),
+      [
+        [true, false, hashed('somebody')],
+        [false, false, undefined],
+        [true, false, undefined],
+      ],
+    );
+    const kept = payloadOf(records[0]!)!;
+    assert.deepEqual(
+      kept.inputs.map(({ data }) => data),
+      [[], count(65), count(275), count(250), ['eins', 'zwei', 'drei']],
+    );
+    assert.deepEqual(kept.inputs[0], { name: 'image', datatype: 'FP32', shape: [2, 50], data: [], length: 100 });
+    assert.deepEqual(kept.outputs[0]?.data, [8, 9]);
+    assert.deepEqual(payloadOf(records[2]!), { inputs: kept.inputs, outputs: [] });
+    // What is cut is redacted as if it were whole.
+    const redact: RedactionRule[] = [
+      { target: '/inputs/a~1b/1', how: 'drop' },
+      { target: '/inputs/a~1b/2', how: 'mask' },
+      { target: '/inputs/long', how: 'drop' },
+    ];
+    const ruled = payloadOf((await of({ isTapped, redact })).records[0]!)!;
+    const dropped = new Map<number, string | null>([1, 51].map((at) => [at, null]));
+    for (const at of [2, 52]) dropped.set(at, '***');
+    assert.deepEqual(
+      ruled.inputs[1]?.data,
+      count(65).map((value) => (dropped.has(value) ? dropped.get(value) : value)),
+    );
+    assert.deepEqual(ruled.inputs[2]?.data, []);
+  }
+});
+
 test('rules and shares that make no sense are refused when the subject is made', () => {
   const bad: Partial<SubjectTerms>[] = [
     { rows: 0.5, sample: 0.6 },
@@ -334,6 +390,8 @@ test('rules and shares that make no sense are refused when the subject is made',
     { redact: [{ target: 'nobody', how: 'drop' }] },
     { redact: [{ target: '/inputs/x', how: 'bucket', edges: [2, 1] }] },
     { redact: [{ target: '/inputs/x', how: 'bucket' }] },
+    { truncate: [{ target: 'nobody', bytes: 1 }] },
+    { truncate: [{ target: '/inputs/x/0', bytes: 1 }] },
   ];
   for (const more of bad) assert.throws(() => subject(more), { code: 'INVALID_ARGUMENT' }, JSON.stringify(more));
 });
@@ -477,6 +535,18 @@ test('the tap sees inputs of events whose inputs are not kept', async (context) 
   const record = segment.recordOf(segment.events[0]!);
   assert.equal(payloadOf(record), undefined);
   assert.equal(eventOf(record).requestId, 'r-1');
+});
+
+test('the tap sees whole what a limit cuts', async (context) => {
+  const reports: unknown[] = [];
+  const { rows } = await logged(
+    context,
+    [{ inputs: [floats('x', [1, 2], [secretNumber, 2])] }],
+    { isTapped: true, sample: 1, truncate: [{ target: '/inputs/x', bytes: 4 }] },
+    { tapUrl: new URL('./predictions-tap.js', import.meta.url).href, onTap: (report) => reports.push(report) },
+  );
+  assert.deepEqual(reports, [{ model: 'digits', requestId: 'r-1', x: [secretNumber, 2] }]);
+  assert.deepEqual([rows[0]?.input_json, rows[0]?.truncated], [`{"x":[${secretNumber}]}`, true]);
 });
 
 test('without room on the disk nothing is written, with little only metadata', async (context) => {

@@ -179,7 +179,7 @@ async function measure(label: string, one: Case): Promise<void> {
   }));
   const terms: SubjectTerms = {
     ...{ ...id, artifactSha256: sha256, configHash: '', backend: 'onnxruntime', features: columns },
-    ...{ redact: [], rows: 1, sample, isTapped: taps !== 'none' },
+    ...{ redact: [], truncate: [], rows: 1, sample, isTapped: taps !== 'none' },
   };
   const subject = subjectOf(1, 'g1', terms);
   const { chunks, rows } = chunksOf(subject, one);

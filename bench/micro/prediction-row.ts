@@ -93,7 +93,16 @@ interface Case extends Pick<SubjectTerms, 'rows' | 'sample' | 'isTapped'> {
 
 function subjectFor(id: number, { rows, sample, isTapped = false }: Case): Subject {
   const model = { model: 'digits', version: '3', artifactSha256: 'a'.repeat(64), configHash: 'c'.repeat(64) };
-  return subjectOf(id, 'g1', { ...model, backend: 'onnxruntime', features: [], redact: [], rows, sample, isTapped });
+  return subjectOf(id, 'g1', {
+    ...model,
+    backend: 'onnxruntime',
+    features: [],
+    redact: [],
+    truncate: [],
+    rows,
+    sample,
+    isTapped,
+  });
 }
 
 /** Chunks come back at once. */

@@ -65,10 +65,14 @@ export function bytesText(bytes: number): string {
 }
 
 /** A number of bytes, which may be written with a unit. */
+export function size(min: number, max: number) {
+  return z.preprocess(bytesOfText, z.number().int().min(min).max(max));
+}
+
+/** An option of such a number. */
 export function bytes(fallback: number, min: number, max: number, description: string) {
-  const check = z.preprocess(bytesOfText, z.number().int().min(min).max(max));
   const expected = `a size from ${bytesText(min)} to ${bytesText(max)} (bytes, or with a unit as in 64MiB)`;
-  return check.default(fallback).meta({ description, expected, isBytes: true });
+  return size(min, max).default(fallback).meta({ description, expected, isBytes: true });
 }
 
 function booleanOf(value: unknown): unknown {

@@ -4,7 +4,7 @@
  * Must not know how a row is written.
  */
 import { z } from 'zod';
-import { bytes, GiB, integer, KiB, MiB, share, structure, text, toggle } from './option.js';
+import { bytes, GiB, integer, KiB, MiB, share, size, structure, text, toggle } from './option.js';
 import { expecting } from './route-words.js';
 import { sinks } from './sinks.js';
 
@@ -13,6 +13,21 @@ const redactionRule = z.strictObject({
   how: z.enum(['drop', 'mask', 'hash', 'bucket'], expecting('one of drop, mask, hash, bucket')),
   edges: z.array(z.number()).max(1000).optional(),
 });
+
+const tensorBytesMax = 80 * KiB;
+
+const truncationRule = z.strictObject({
+  target: z
+    .string()
+    .max(256)
+    .regex(/^\/(inputs|outputs)\/[^/]+$/),
+  bytes: size(0, tensorBytesMax),
+});
+
+/** What is said of single models. */
+function byModel<Rule extends z.ZodType>(rule: Rule) {
+  return z.record(z.string().min(1).max(128), z.array(rule).max(1000));
+}
 
 export const predictionLog = z.object({
   enabled: toggle(false, 'Write a row for every request that reaches a model.'),
@@ -23,7 +38,7 @@ export const predictionLog = z.object({
   rows: share(1, 'Share of requests that get a row; errors, overrides and slow requests always do.'),
   sample: share(0, 'Share of requests that are logged with their inputs and outputs; at most rows.'),
   redact: structure(
-    z.record(z.string().min(1).max(128), z.array(redactionRule).max(1000)),
+    byModel(redactionRule),
     {},
     {
       description: 'Rules by model for what must not be written: drop, mask, hash or bucket.',
@@ -32,7 +47,16 @@ export const predictionLog = z.object({
   ),
   flush_ms: integer(100, 1, 10_000, 'Rows wait at most this long in memory.'),
   max_chunks: integer(64, 4, 64, 'Buffers of 256 KiB in each process; what finds none is dropped and counted.'),
-  max_tensor_bytes: bytes(64 * KiB, 0, 80 * KiB, 'Kept of one tensor; the rest is cut off.'),
+  max_tensor_bytes: bytes(64 * KiB, 0, tensorBytesMax, 'Kept of one tensor; the rest is cut off.'),
+  truncate: structure(
+    byModel(truncationRule),
+    {},
+    {
+      description:
+        'Rules by model for tensors of which more or less is kept than max_tensor_bytes; 0 = only what they are.',
+      expected: 'rules by model of at most 80KiB, such as {fraud: [{target: /inputs/image, bytes: 4KiB}]}',
+    },
+  ),
   segment_bytes: bytes(64 * MiB, 64 * KiB, GiB, 'A segment is closed at this size.'),
   segment_rows: integer(250_000, 1, 10_000_000, 'A segment is closed at so many rows.'),
   segment_age_ms: integer(300_000, 100, 86_400_000, 'A segment is closed at this age and can then be queried.'),

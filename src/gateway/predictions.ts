@@ -132,6 +132,7 @@ export class Predictions {
       backend: 'onnxruntime',
       features,
       redact: config.redact[version.id.model] ?? [],
+      truncate: config.truncate[version.id.model] ?? [],
       rows: config.rows,
       sample: config.sample,
       // A batch's items are told apart by its outputs.

@@ -14,6 +14,9 @@ export interface Chunk {
   readonly view: DataView;
 }
 
+/** Where something lies or is written, in a chunk or in a copy of one. */
+export type Bytes = Pick<Chunk, 'bytes' | 'view'>;
+
 export function chunkOver(index: number, shared: SharedArrayBuffer): Chunk {
   return { index, shared, bytes: Buffer.from(shared), view: new DataView(shared) };
 }

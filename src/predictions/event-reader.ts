@@ -6,7 +6,7 @@
  *
  * Must not know files or rows.
  */
-import type { Chunk } from './chunk.js';
+import type { Bytes } from './chunk.js';
 import { KnownBytes } from './known-bytes.js';
 import { flags, marks, noText, place, roles, seqAt } from './layout.js';
 import type { LoggedEvent, LoggedRoute } from './record.js';
@@ -21,8 +21,6 @@ const classBytesMax = 64;
 
 const classes = new KnownBytes<string>(256);
 const routes = new KnownBytes<LoggedRoute>(64);
-
-type Bytes = Pick<Chunk, 'bytes' | 'view'>;
 
 export class EventReader implements LoggedEvent {
   /** One for all look-ups. */

@@ -10,7 +10,7 @@ import type { Chunk } from './chunk.js';
 import type { PredictionEvent } from './event.js';
 import { flags, headBytes, kinds, marks, payloads, place, putSeq, roles, textCharsMax } from './layout.js';
 import { putRoute } from './route-texts.js';
-import { putTensors, tensorsBytesMax } from './tensor-bytes.js';
+import { payloadBytesMax, putPayload } from './tensor-bytes.js';
 import { forgetCut, isCut, putText } from './text-bytes.js';
 import { putUnitKey, unitKeyBytesMax } from './unit-key.js';
 import { slackBytes } from './words.js';
@@ -48,8 +48,7 @@ export function frameBytesMax(event: PredictionEvent, withPayload: boolean, tens
     bytes += room(assignment.experiment) + room(assignment.assigned) + room(assignment.variant);
     bytes += reasonBytesMax + slackBytes + unitKeyBytesMax(assignment.key);
   }
-  if (withPayload)
-    bytes += tensorsBytesMax(event.inputs, tensorBytesMax) + tensorsBytesMax(event.outputs, tensorBytesMax);
+  if (withPayload) bytes += payloadBytesMax(event, event.subject, tensorBytesMax);
   return bytes;
 }
 
@@ -130,10 +129,9 @@ export function putEvent(
   if (terms.withPayload) {
     if (terms.isTapOnly) bits |= flags.tapOnly;
     view.setUint8(end++, payloads.tensors);
-    const inputsEnd = putTensors(chunk, end, event.inputs, subject, tensorBytesMax);
-    const outputsEnd = putTensors(chunk, Math.abs(inputsEnd), event.outputs, subject, tensorBytesMax, 'outputs');
-    if (inputsEnd < 0 || outputsEnd < 0) bits |= flags.truncated;
-    end = Math.abs(outputsEnd);
+    end = putPayload(chunk, end, event, subject, tensorBytesMax);
+    if (end < 0) bits |= flags.truncated;
+    end = Math.abs(end);
     if (subject.rules.length > 0) bits |= flags.redacted;
   } else view.setUint8(end++, payloads.none);
   if (key !== undefined) end = putUnitKey(chunk, end, key);

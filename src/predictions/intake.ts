@@ -2,7 +2,7 @@
  * What the observer does with a chunk: every record is looked at once, told to the tap, stripped of what must not be kept,
  * and added to the segment.
  *
- *   chunk ─▶ copy ─▶ record ─▶ tap (as it came) ─▶ disk low? ─▶ redaction ─▶ segment
+ *   chunk ─▶ copy ─▶ record ─▶ tap (as it came) ─▶ disk low? ─▶ limits of tensors ─▶ redaction ─▶ segment
  *
  * A chunk is copied once as a whole, and its records are read and changed where they lie in the copy: objects and
  * views of shared memory for each row cost several times what is done with them (bench/micro/prediction-observer).
@@ -19,7 +19,8 @@ import { payloadTensorOf } from './payload.js';
 import { type KeptTensors, type LoggedEvent, tensorsOf, withPayload } from './record.js';
 import { type HashKey, redacted } from './redaction.js';
 import type { SegmentWriter } from './segment-writer.js';
-import type { Rule, Subject, SubjectRecord } from './subject.js';
+import type { Limit, Rule, Subject, SubjectRecord } from './subject.js';
+import { putPayload } from './tensor-bytes.js';
 import { TensorReader } from './tensor-reader.js';
 import { UnitKeys } from './unit-key.js';
 
@@ -91,6 +92,7 @@ export class Intake {
     let changed: Buffer | undefined;
     try {
       keptEnd = this.#keep(start, this.#unitKeys.hash(this.#records, start, end));
+      if (subject.isTapped && subject.limits.length > 0) keptEnd = this.#cut(start, keptEnd, subject.limits);
       if (subject.rules.length > 0) changed = this.#redacted(bytes.subarray(start, keptEnd), subject.rules);
     } catch {
       return writer.drop(seq, 'redaction_error');
@@ -120,6 +122,18 @@ export class Intake {
     if (!isForTap) view.setFloat64(start + place.payloadRate, 0, true);
     view.setUint32(start, at + 1 - start - headBytes, true);
     return at + 1;
+  }
+
+  /** Takes away what tensors with limits have too much, which was whole for the tap. @returns where the record ends now */
+  #cut(start: number, end: number, limits: readonly Limit[]): number {
+    const { bytes, view } = this.#records;
+    const tensors = tensorsOf(bytes.subarray(start, end));
+    if (tensors === undefined) return end;
+    const keeping = { rules: [], limits, isTapped: false };
+    const cutEnd = putPayload(this.#records, this.#payloadAt(start) + 1, tensors, keeping, Infinity);
+    if (cutEnd < 0) bytes[start + place.flags]! |= flags.truncated;
+    view.setUint32(start, Math.abs(cutEnd) - start - headBytes, true);
+    return Math.abs(cutEnd);
   }
 
   /** @returns undefined where nothing is kept that a rule could forbid */

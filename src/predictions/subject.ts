@@ -2,9 +2,10 @@
  * What all rows of one loaded version have in common. It is written once into a segment and named by a number in every event,
  * so that an event costs a few bytes for it instead of two hundred.
  *
- *   SubjectTerms ── subjectOf ──▶ Subject   { record: what a segment keeps · rules: what must not be kept }
+ *   SubjectTerms ── subjectOf ──▶ Subject   { record: what a segment keeps · rules: what must not be kept · limits: how much }
  *
  * A rule names a declared feature, or a place: `/inputs/<tensor>`, `/inputs/<tensor>/<column>`, `/outputs/<tensor>/<column>`.
+ * A limit names a whole tensor.
  *
  * Must not know frames, files or threads.
  */
@@ -30,6 +31,12 @@ export interface RedactionRule {
   readonly edges?: readonly number[];
 }
 
+export interface TruncationRule {
+  readonly target: string;
+  /** Kept of that tensor; with 0 its name, datatype and shape. */
+  readonly bytes: number;
+}
+
 export interface SubjectTerms {
   readonly model: string;
   readonly version: string;
@@ -38,6 +45,7 @@ export interface SubjectTerms {
   readonly backend: string;
   readonly features: readonly Feature[];
   readonly redact: readonly RedactionRule[];
+  readonly truncate: readonly TruncationRule[];
   /** Share of requests that get a row. */
   readonly rows: number;
   /** Share of requests whose inputs and outputs are kept with their row; at most `rows`. */
@@ -73,9 +81,15 @@ export interface Rule {
   readonly edges: readonly number[];
 }
 
+/** What one tensor keeps, instead of what all others do. */
+export interface Limit extends Pick<Rule, 'side' | 'tensor'> {
+  readonly bytes: number;
+}
+
 export interface Subject {
   readonly record: SubjectRecord;
   readonly rules: readonly Rule[];
+  readonly limits: readonly Limit[];
   readonly rows: number;
   readonly sample: number;
   readonly isTapped: boolean;
@@ -103,6 +117,7 @@ export function subjectOf(id: number, gatewayId: string, terms: SubjectTerms): S
   return {
     record: { id, gatewayId, model, version, artifactSha256, configHash, backend, features },
     rules,
+    limits: terms.truncate.map((rule) => limitOf(rule, model)),
     rows,
     sample,
     isTapped: terms.isTapped ?? false,
@@ -113,16 +128,26 @@ export function subjectOf(id: number, gatewayId: string, terms: SubjectTerms): S
 
 const pointer = /^\/(inputs|outputs)\/([^/]+)(?:\/(0|[1-9][0-9]{0,8}))?$/;
 
+function placeOf(target: string): Pick<Rule, 'side' | 'tensor' | 'index'> | undefined {
+  const match = pointer.exec(target);
+  if (match === null) return undefined;
+  const tensor = match[2]!.replaceAll('~1', '/').replaceAll('~0', '~');
+  return { side: match[1] as Rule['side'], tensor, index: Number(match[3] ?? -1) };
+}
+
+function limitOf({ target, bytes }: TruncationRule, model: string): Limit {
+  const place = placeOf(target);
+  if (place?.index === -1) return { side: place.side, tensor: place.tensor, bytes };
+  throw invalid(`prediction log of model '${model}': truncation of '${target}', which is no tensor such as /inputs/x`);
+}
+
 function placed(rule: RedactionRule, { model, features }: SubjectTerms): Rule {
   const { target, how, edges = [] } = rule;
   if (how === 'bucket' && (edges.length === 0 || edges.some((edge, i) => i > 0 && !(edge > edges[i - 1]!)))) {
     throw invalid(`prediction log of model '${model}': redaction of '${target}' needs ascending edges`);
   }
-  const match = pointer.exec(target);
-  if (match !== null) {
-    const tensor = match[2]!.replaceAll('~1', '/').replaceAll('~0', '~');
-    return { side: match[1] as Rule['side'], tensor, index: Number(match[3] ?? -1), how, edges };
-  }
+  const place = placeOf(target);
+  if (place !== undefined) return { ...place, how, edges };
   const feature = features.find(({ name }) => name === target);
   if (feature === undefined) {
     throw invalid(

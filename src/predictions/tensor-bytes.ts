@@ -15,7 +15,7 @@ import {
   type Tensor,
   type TypedArray,
 } from '../core/tensor.js';
-import type { Chunk } from './chunk.js';
+import type { Bytes } from './chunk.js';
 import { tensorsMax } from './layout.js';
 import type { Rule, Subject } from './subject.js';
 import { nameCharsMax, putTensorHead } from './tensor-head.js';
@@ -39,27 +39,70 @@ function headBytesMax(tensor: Tensor): number {
   return 2 + 3 * Math.min(tensor.name.length, nameCharsMax) + 10 + slackBytes + 4 * tensor.shape.length;
 }
 
-/** Bytes that `putTensors` cannot exceed. */
-export function tensorsBytesMax(tensors: readonly Tensor[] | undefined, tensorBytesMax: number): number {
+interface Sides {
+  readonly inputs: readonly Tensor[] | undefined;
+  readonly outputs: readonly Tensor[] | undefined;
+}
+
+/** What is left of tensors. */
+type Keeping = Pick<Subject, 'rules' | 'limits' | 'isTapped'>;
+
+/** For a tap no less than without a limit: what is too much for a file is cut off behind it. */
+function bytesMaxOf({ limits, isTapped }: Keeping, side: Rule['side'], name: string, tensorBytesMax: number): number {
+  for (let i = 0; i < limits.length; i++) {
+    const { side: of, tensor, bytes } = limits[i]!;
+    if (of === side && tensor === name) return isTapped ? Math.max(bytes, tensorBytesMax) : bytes;
+  }
+  return tensorBytesMax;
+}
+
+/** Bytes that `putPayload` cannot exceed. */
+export function payloadBytesMax({ inputs, outputs }: Sides, keeping: Keeping, tensorBytesMax: number): number {
+  return (
+    tensorsBytesMax(inputs, keeping, tensorBytesMax, 'inputs') +
+    tensorsBytesMax(outputs, keeping, tensorBytesMax, 'outputs')
+  );
+}
+
+function tensorsBytesMax(
+  tensors: readonly Tensor[] | undefined,
+  keeping: Keeping,
+  tensorBytesMax: number,
+  side: Rule['side'],
+): number {
   if (tensors === undefined) return 1;
   let bytes = 1;
   let left = sideBytesMax;
   for (let i = 0; i < tensors.length && i < tensorsMax; i++) {
-    const elements = elementBytesMax(tensors[i]!, Math.min(tensorBytesMax, left));
+    const tensor = tensors[i]!;
+    const elements = elementBytesMax(tensor, Math.min(bytesMaxOf(keeping, side, tensor.name, tensorBytesMax), left));
     left -= elements;
-    bytes += headBytesMax(tensors[i]!) + elements;
+    bytes += headBytesMax(tensor) + elements;
   }
   return bytes;
 }
 
+/** Inputs, then outputs. @returns where they end; negative when something was cut */
+export function putPayload(
+  chunk: Bytes,
+  start: number,
+  { inputs, outputs }: Sides,
+  keeping: Keeping,
+  tensorBytesMax: number,
+): number {
+  const inputsEnd = putTensors(chunk, start, inputs, keeping, tensorBytesMax, 'inputs');
+  const end = putTensors(chunk, Math.abs(inputsEnd), outputs, keeping, tensorBytesMax, 'outputs');
+  return inputsEnd < 0 ? -Math.abs(end) : end;
+}
+
 /** @returns where it ends; negative when something was cut */
-export function putTensors(
-  chunk: Chunk,
+function putTensors(
+  chunk: Bytes,
   start: number,
   tensors: readonly Tensor[] | undefined,
-  subject: Subject,
+  keeping: Keeping,
   tensorBytesMax: number,
-  side: Rule['side'] = 'inputs',
+  side: Rule['side'],
 ): number {
   const { view } = chunk;
   if (tensors === undefined) {
@@ -73,13 +116,13 @@ export function putTensors(
   let isCut = tensors.length > tensorsMax;
   for (let i = 0; i < count; i++) {
     const tensor = tensors[i]!;
-    const limit = Math.min(tensorBytesMax, left);
+    const limit = Math.min(bytesMaxOf(keeping, side, tensor.name, tensorBytesMax), left);
     const rank = Math.min(tensor.shape.length, rankMax);
     at = putTensorHead(chunk, at, tensor, rank);
     for (let d = 0; d < rank; d++, at += 4) view.setUint32(at, tensor.shape[d]!, true);
     const head = at;
     at += 8;
-    const { rules } = subject;
+    const { rules } = keeping;
     const isDropped = rules.length > 0 && dropsWhole(rules, side, tensor.name);
     written = 0;
     const kept = isDropped ? 0 : putElements(chunk, at, tensor, limit, rules, side);
@@ -112,7 +155,7 @@ function droppedColumns(rules: readonly Rule[], side: Rule['side'], name: string
 let written = 0;
 
 function putElements(
-  chunk: Chunk,
+  chunk: Bytes,
   at: number,
   tensor: Tensor,
   limit: number,

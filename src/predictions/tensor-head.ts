@@ -7,7 +7,7 @@
  * Must not know dimensions or elements.
  */
 import { type DataType, datatypes, type Tensor } from '../core/tensor.js';
-import type { Chunk } from './chunk.js';
+import type { Bytes } from './chunk.js';
 import { putText } from './text-bytes.js';
 import { putWords, type Words, wordsOf } from './words.js';
 
@@ -24,7 +24,7 @@ const known: Known[] = [];
 let oldest = 0;
 
 /** @returns where it ends */
-export function putTensorHead(chunk: Chunk, at: number, { name, datatype }: Tensor, rank: number): number {
+export function putTensorHead(chunk: Bytes, at: number, { name, datatype }: Tensor, rank: number): number {
   for (let i = 0; i < known.length; i++) {
     const one = known[i]!;
     if (one.name === name && one.datatype === datatype && one.rank === rank) return putWords(chunk, at, one.words);
@@ -37,7 +37,7 @@ export function putTensorHead(chunk: Chunk, at: number, { name, datatype }: Tens
   return putHead(chunk, at, { name, datatype, rank });
 }
 
-function putHead(chunk: Chunk, at: number, { name, datatype, rank }: Omit<Known, 'words'>): number {
+function putHead(chunk: Bytes, at: number, { name, datatype, rank }: Omit<Known, 'words'>): number {
   const end = putText(chunk, at, name.length > nameCharsMax ? name.slice(0, nameCharsMax) : name);
   chunk.view.setUint8(end, datatypes.indexOf(datatype));
   chunk.view.setUint8(end + 1, rank);

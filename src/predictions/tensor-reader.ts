@@ -7,12 +7,10 @@
  *
  * Must not know the rest of a record.
  */
-import type { Chunk } from './chunk.js';
+import type { Bytes } from './chunk.js';
 import { KnownBytes } from './known-bytes.js';
 import type { KeptTensors } from './record.js';
 import { type KeptTensor, tensorAt } from './tensor-bytes.js';
-
-type Bytes = Pick<Chunk, 'bytes' | 'view'>;
 
 /** A tensor whose numbers are those of the latest record with its head. */
 interface Known {

@@ -3,7 +3,7 @@
  *
  * Must not know which texts a frame has.
  */
-import type { Chunk } from './chunk.js';
+import type { Bytes } from './chunk.js';
 import { noText, textCharsMax } from './layout.js';
 
 /** A text was cut since it was last forgotten. One flag for all, so that a text costs no object. */
@@ -22,7 +22,7 @@ const shortCharsMax = 64;
 const asciiMax = 0x7f;
 
 /** @returns where it ends */
-export function putText(chunk: Chunk, at: number, text: string | undefined): number {
+export function putText(chunk: Bytes, at: number, text: string | undefined): number {
   const { view } = chunk;
   if (text === undefined) {
     view.setUint16(at, noText, true);
@@ -52,7 +52,7 @@ export function putText(chunk: Chunk, at: number, text: string | undefined): num
   return start + length;
 }
 
-function putLongText(chunk: Chunk, at: number, text: string): number {
+function putLongText(chunk: Bytes, at: number, text: string): number {
   let kept = text;
   if (text.length > textCharsMax) {
     kept = text.slice(0, textCharsMax);

@@ -10,7 +10,7 @@
  * Must not know the rest of a record.
  */
 import { createHmac } from 'node:crypto';
-import type { Chunk } from './chunk.js';
+import type { Bytes, Chunk } from './chunk.js';
 import { KnownBytes } from './known-bytes.js';
 import { flags, headBytes, place, unitKeyHashBytes } from './layout.js';
 import type { HashKey } from './redaction.js';
@@ -20,8 +20,6 @@ import { putText } from './text-bytes.js';
 const keyCharsMax = 256;
 /** Digests that are remembered. */
 const digestsMax = 16_384;
-
-type Bytes = Pick<Chunk, 'bytes' | 'view'>;
 
 export function unitKeyBytesMax(key: string | undefined): number {
   return key === undefined ? 0 : 4 + 3 * Math.min(key.length, keyCharsMax);

@@ -6,7 +6,7 @@
  *
  * Must not know what is encoded.
  */
-import { type Chunk, chunkOver } from './chunk.js';
+import { type Bytes, type Chunk, chunkOver } from './chunk.js';
 
 export interface Words {
   readonly words: Uint32Array;
@@ -23,7 +23,7 @@ export function wordsOf(bytesMax: number, put: (chunk: Chunk) => number): Words 
 }
 
 /** @returns where it ends */
-export function putWords(chunk: Chunk, at: number, { words, bytes }: Words): number {
+export function putWords(chunk: Bytes, at: number, { words, bytes }: Words): number {
   const { view } = chunk;
   for (let w = 0; w < words.length; w++) view.setUint32(at + 4 * w, words[w]!, true);
   return at + bytes;

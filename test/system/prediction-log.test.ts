@@ -49,6 +49,7 @@ prediction_log:
   sample: 1
   segment_age_ms: 300
   redact: { cancer: [{ target: "mean radius", how: drop }, { target: "mean area", how: hash }] }
+  truncate: { cancer: [{ target: /outputs/probabilities, bytes: 0 }] }
 `);
   const server = await startServer({ models, flags, env: state.env });
   context.after(() => server.kill('SIGKILL'));
@@ -62,14 +63,17 @@ prediction_log:
   });
   const [row] = await query(
     server,
-    `SELECT version, status, prediction, score, latency_us > 0, f_mean_texture, f_mean_radius, f_mean_area
+    `SELECT version, status, prediction, score, latency_us > 0, f_mean_texture, f_mean_radius, f_mean_area,
+       outputs_json, truncated
      FROM predictions WHERE request_id = 'one-7'`,
   );
-  const [version, status, prediction, score, isTimed, texture, radius, area] = row!;
+  const [version, status, prediction, score, isTimed, texture, radius, area, outputs, isTruncated] = row!;
   assert.deepEqual([version, Number(status), isTimed, texture, radius], ['2', 200, true, 2, null]);
   assert.match(String(prediction), /^[01]$/);
   assert.ok(Number(score) >= 0 && Number(score) <= 1);
   assert.match(String(area), /^k1:[0-9a-f]{32}$/);
+  assert.deepEqual(JSON.parse(String(outputs)), { label: [Number(prediction)], probabilities: [] });
+  assert.equal(isTruncated, true);
 
   const { stdout: explained } = await sluice('explain', 'one-7', '--url', server.admin);
   assert.match(explained, /answered by +cancer version 2/);
