@@ -7,6 +7,7 @@ import { options } from '../src/config/options.js';
 import { readConfigFile } from '../src/config/read.js';
 import type { Config } from '../src/config/schema.js';
 import { GatewayError } from '../src/core/errors.js';
+import { ownOf } from '../src/core/own.js';
 
 function problemsOf(sources: Sources): string[] {
   return resolveConfig(sources).problems.map(({ where, message }) => `${where}: ${message}`);
@@ -356,4 +357,9 @@ test('the shipped configuration is right and says no more than the defaults', ()
   assert.deepEqual(shipped.config, loadConfig({}).config);
   const open = text.replace(/^(\s*)# ([a-z_]+:)/gm, '$1$2');
   assert.deepEqual(problemsOf({ file: { name: 'config/sluice.yaml', text: open } }), []);
+});
+
+test('a model may have the name of what every object has', () => {
+  assert.equal(ownOf<object>({}, 'constructor'), undefined);
+  assert.deepEqual(ownOf(JSON.parse('{"__proto__":1,"constructor":2}'), '__proto__'), 1);
 });

@@ -5,7 +5,9 @@
  *
  * Must not know rooms.
  */
+
 import type { QueuePolicy, SessionPolicy, VersionSpec } from '../core/model.js';
+import { ownOf } from '../core/own.js';
 import type { Config } from './schema.js';
 
 /**
@@ -51,7 +53,7 @@ export function specDefaultsOf({ engine, batching }: Config): {
 
 /** What the configuration says of this one model, on top of what the model says itself. */
 export function overridden(spec: VersionSpec, { model_overrides }: Config): VersionSpec {
-  const own = model_overrides[spec.id.model];
+  const own = ownOf(model_overrides, spec.id.model);
   if (own === undefined) return spec;
   const { batch } = spec;
   const isContract = own.max_batch_size !== undefined && own.max_batch_size > 0 && batch.rowsMax > 0;

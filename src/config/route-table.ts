@@ -6,6 +6,7 @@
  *
  * Must not know how a table travels.
  */
+import { ownOf } from '../core/own.js';
 import type { Experiment, Route, Variant } from '../core/route.js';
 import { planOf, type ShadowPlan } from '../core/shadow-plan.js';
 import { experimentNameOf, layerSaltOf } from './route-agreement.js';
@@ -27,7 +28,7 @@ export function tableRoutes(configured: Config['routes'], routes: Routes, phaseO
   if (models.length === 0) return routes;
   const result: Record<string, Route> = { ...routes };
   for (const model of models) {
-    const route = Object.hasOwn(routes, model) ? routes[model] : undefined;
+    const route = ownOf(routes, model);
     if (route === undefined) continue;
     const experiment = experimentOf(model, configured[model]!, { routes, phase: phaseOf(model) });
     const shadows = shadowsOf(model, configured[model]!, routes);
@@ -117,7 +118,7 @@ function shadowsOf(route: string, { shadows }: ConfiguredRoute, routes: Routes):
 export function versionOf(model: string, { model: other, version, alias }: Target, routes: Routes): string | undefined {
   if (version !== undefined) return version;
   const name = other ?? model;
-  const route = Object.hasOwn(routes, name) ? routes[name] : undefined;
+  const route = ownOf(routes, name);
   if (alias === undefined || alias === 'champion') return route?.champion;
   return route !== undefined && Object.hasOwn(route.labels, alias) ? route.labels[alias] : undefined;
 }

@@ -13,6 +13,7 @@ import type { AuditLog } from '../audit/log.js';
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
+import { ownOf } from '../core/own.js';
 import {
   type Approval,
   type ApprovalPolicy,
@@ -165,7 +166,7 @@ export class ApprovalDesk {
   }
 
   #policyOf(model: string): ApprovalPolicy | undefined {
-    const policy = this.#tools.config().model_overrides[model]?.approvals;
+    const policy = ownOf(this.#tools.config().model_overrides, model)?.approvals;
     if (policy === undefined) return undefined;
     const { required, roles, distinct_from_requester: distinctFromRequester, expires_s: expiresS } = policy;
     const [isForCanary, isProfileRequired] = [policy.canary === 'require', policy.profile === 'require'];

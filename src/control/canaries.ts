@@ -12,6 +12,7 @@
 import type { Config } from '../config/schema.js';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId } from '../core/model.js';
+import { ownOf } from '../core/own.js';
 import type { Route } from '../core/route.js';
 import type { Log } from '../log.js';
 import { evaluate } from '../monitor/canary.js';
@@ -260,7 +261,7 @@ export class Canaries {
 
   #checkHas(model: string): void {
     const routes = this.#options.routes();
-    const route = Object.hasOwn(routes, model) ? routes[model] : undefined;
+    const route = ownOf(routes, model);
     if (route?.canary !== undefined) return;
     throw refusal(`the route of '${model}' has no canary: write one under routes.${model}.canary`);
   }

@@ -15,6 +15,7 @@ import type { Config } from '../config/schema.js';
 import type { ClosedSketch } from '../core/closed-sketch.js';
 import { GatewayError } from '../core/errors.js';
 import { nameOf, type VersionId, type VersionSpec } from '../core/model.js';
+import { ownOf } from '../core/own.js';
 import type { Family } from '../core/series.js';
 import { type Watched, watchNameOf } from '../core/watched.js';
 import type { Log } from '../log.js';
@@ -102,7 +103,7 @@ export class DriftRoom {
     }
     if (this.#known.size >= knownMax) return;
     const { prediction_log, drift } = this.#options.config;
-    const rules = prediction_log.redact[id.model] ?? [];
+    const rules = ownOf(prediction_log.redact, id.model) ?? [];
     const { profile, refused } = this.#shipped(spec);
     const warmUpRows = spec.profile === undefined ? drift.warm_up_rows : 0;
     const watched = watchedOf(spec, rules, warmUpRows);

@@ -8,6 +8,7 @@
 import { experimentNameOf } from '../config/route-agreement.js';
 import type { Config } from '../config/schema.js';
 import { wordsOf } from '../core/murmur3.js';
+import { ownOf } from '../core/own.js';
 import { candidatesOf, choose } from '../core/rendezvous.js';
 
 type Routes = Config['routes'];
@@ -31,7 +32,7 @@ export function movedKeys(before: Routes, next: Routes): MovedKeys[] {
 }
 
 function own(routes: Routes, model: string): Routes[string] | undefined {
-  return Object.hasOwn(routes, model) ? routes[model] : undefined;
+  return ownOf(routes, model);
 }
 
 function shareMoved(model: string, before: Routes[string] | undefined, next: Routes[string] | undefined): number {

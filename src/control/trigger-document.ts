@@ -4,6 +4,7 @@
  * Must not know how an answer is sent.
  */
 import type { Config } from '../config/schema.js';
+import { ownOf } from '../core/own.js';
 import type { Family } from '../core/series.js';
 import type { TriggerType } from '../core/trigger.js';
 import type { Outbox, ShownDelivery } from '../triggers/outbox.js';
@@ -79,7 +80,7 @@ function retrainingOf(
   nowMs: number,
 ): TriggersDocument['retraining'] {
   return Object.entries(states).map(([model, { open, firedMs }]) => {
-    const policy = Object.hasOwn(policies, model) ? policies[model] : undefined;
+    const policy = ownOf(policies, model);
     return {
       model,
       policy: policy?.name ?? null,

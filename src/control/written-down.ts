@@ -8,6 +8,7 @@ import { configHash, withDecimalsAsText } from '../audit/config-hash.js';
 import type { AuditLog } from '../audit/log.js';
 import type { Config } from '../config/schema.js';
 import { nameOf } from '../core/model.js';
+import { ownOf } from '../core/own.js';
 import type { Log } from '../log.js';
 import type { GuardVerdict } from '../monitor/guard.js';
 import type { Registry } from '../registry/registry.js';
@@ -20,7 +21,7 @@ import type { Swap } from './guard-watch.js';
 /** The hash of everything in the configuration that decides how a model answers. */
 export function configHashOf(model: string, config: Config): string {
   const { engine, batching, model_overrides: overrides } = config;
-  return configHash({ engine, batching, model: overrides[model] ?? {} });
+  return configHash({ engine, batching, model: ownOf(overrides, model) ?? {} });
 }
 
 /** What answers by default from now on. */

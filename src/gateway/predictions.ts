@@ -13,6 +13,7 @@ import type { ClosedSketch, SketchesKept } from '../core/closed-sketch.js';
 import { GatewayError } from '../core/errors.js';
 import type { InferenceRequest } from '../core/inference.js';
 import { type FeatureSpec, nameOf, type Version, type VersionId } from '../core/model.js';
+import { ownOf } from '../core/own.js';
 import type { Family } from '../core/series.js';
 import type { DataType } from '../core/tensor.js';
 import { loopLagFamily } from '../observe/loop-lag.js';
@@ -131,8 +132,8 @@ export class Predictions {
       configHash: '',
       backend: 'onnxruntime',
       features,
-      redact: config.redact[version.id.model] ?? [],
-      truncate: config.truncate[version.id.model] ?? [],
+      redact: ownOf(config.redact, version.id.model) ?? [],
+      truncate: ownOf(config.truncate, version.id.model) ?? [],
       rows: config.rows,
       sample: config.sample,
       // A batch's items are told apart by its outputs.

@@ -10,6 +10,7 @@
  *
  * Must not know queues, protocols or how a version is opened.
  */
+
 import { GatewayError } from '../core/errors.js';
 import type { Observe } from '../core/events.js';
 import type {
@@ -24,6 +25,7 @@ import type {
   Selector,
 } from '../core/inference.js';
 import { nameOf, type Version, type VersionId } from '../core/model.js';
+import { ownOf } from '../core/own.js';
 import { checkedModel, checkedVersion } from '../core/relay.js';
 import { emptyTable, type Route, type RouteTable, type VersionEntry } from '../core/route.js';
 import type { ClaimOf } from './key.js';
@@ -115,7 +117,7 @@ export class Router {
 
   /** How to come by a version: neither way when it may not answer. */
   #armOf(table: RouteTable, id: VersionId): Arm<DrainableVersion> {
-    const route = Object.hasOwn(table.routes, id.model) ? table.routes[id.model] : undefined;
+    const route = ownOf(table.routes, id.model);
     const state = route?.versions.find(({ version }) => version === id.version)?.state;
     const open = state === 'ready' ? this.#open.get(nameOf(id)) : undefined;
     const want = state === 'lazy' ? () => this.#open.get(nameOf(id)) ?? this.#wanted(id) : undefined;

@@ -7,6 +7,7 @@
  *
  * Must not know audit logs, webhooks or files: it is given functions.
  */
+import { ownOf } from '../core/own.js';
 import type { RetrainSignals } from '../core/trigger.js';
 import {
   decideRetrain,
@@ -192,7 +193,7 @@ export class Retraining {
 
   #policyOf(model: string): RetrainPolicy | undefined {
     const { policies } = this.#options;
-    return Object.hasOwn(policies, model) ? policies[model] : undefined;
+    return ownOf(policies, model);
   }
 
   #stateOf(model: string): RetrainState {
