@@ -71,6 +71,8 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
     /** Why a version must not get a share, by version; and those that got one. */
     withheld: {} as Record<string, string>,
     used: [] as string[],
+    /** Digests of what is open, by version. */
+    contents: {} as Record<string, string>,
     /** By version. */
     estimates: {} as Record<string, Moments>,
   };
@@ -98,6 +100,7 @@ async function roomIn(context: { after(work: () => unknown): void }, text: strin
     const written = { append } as AuditLog;
     const book = await CanaryBook.open({ state, audit: written, now, routes });
     const shares = {
+      contentOf: ({ version }: { readonly version: string }) => world.contents[version],
       withheld: ({ version }: { readonly version: string }) => world.withheld[version] ?? '',
       used: async ({ version }: { readonly version: string }) => void world.used.push(version),
     };
@@ -253,6 +256,27 @@ test('a version that must not get its share waits, the champion answers in its p
       ['m@2', 'operator:ann', 'registered', "no canary on the route of 'm' any more: enough"],
     ],
   );
+});
+
+test('a share is for the content by which it was given: another one is asked for anew and told', async (context) => {
+  const { world, stages, experiment, publish, again, entries } = await roomIn(context, 'routes: {}');
+  world.routes = configured(routesText(''));
+  world.contents = { 2: 'a' };
+  const id = { model: 'm', version: '2' };
+  await publish();
+  world.withheld = { 2: 'it waits for ann' };
+  await publish();
+  const versions = () => experiment().variants.map(({ version }) => version);
+  assert.deepEqual([versions(), stages.sharedAs(id), world.used], [['1', '2'], 'a', ['1', '2']]);
+  world.contents = { 2: 'b' };
+  await publish();
+  assert.deepEqual([versions(), stages.waitOf('m', id)], [['1', ''], 'it waits for ann']);
+  assert.equal((await again()).stages.sharedAs(id), 'a', 'it is kept by which it had its share');
+  world.withheld = {};
+  await publish();
+  assert.deepEqual([versions(), stages.sharedAs(id), world.used], [['1', '2'], 'b', ['1', '2', '2']]);
+  const { actor, detail } = (await entries('stage.changed')).at(-1)!;
+  assert.deepEqual([actor, detail.reason], ['system:registry', "canary on the route of 'm': by other content"]);
 });
 
 test('a shadow is a stage; what cannot be written down does not begin, and whatever ends has ended', async (context) => {

@@ -7,7 +7,7 @@ import type { RouteTable } from '../src/core/route.js';
 import { AdmissionRefusal } from '../src/registry/admission-refusal.js';
 import type { OfferedModel } from '../src/registry/catalogue.js';
 import { Registry } from '../src/registry/registry.js';
-import type { Publication, RegistryOptions, Relabelling } from '../src/registry/registry-options.js';
+import type { Publication, RegistryOptions, Relabelling, Remembered } from '../src/registry/registry-options.js';
 import { noFacts } from '../src/registry/source.js';
 
 const versionsOf = (versions: readonly string[]) =>
@@ -38,6 +38,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
       return { id } as VersionSpec;
     },
     open: async ({ id }) => void log.push(`open ${nameOf(id)}`),
+    forgo: (id) => void log.push(`forgo ${nameOf(id)}`),
     drain: async (id) => void log.push(`drain ${nameOf(id)}`),
     publish: async (table) => void tables.push(table),
     record: async (publication) => void published.push(publication),
@@ -48,6 +49,7 @@ function registryOf(models: OfferedModel[], change: Partial<RegistryOptions> = {
     breaches: () => [],
     isBreakingAllowed: () => false,
     withheld: () => '',
+    sharedAs: () => undefined,
     observe: () => {},
     report: (what, error) => void reported.push(`${what}: ${(error as Error).message}`),
     now: () => 0,
@@ -502,6 +504,147 @@ test('a version that waits for approval is open and does not answer, until nothi
   await registry.decisions.rollback('a', 'slow');
   await registry.decisions.release('a', 'champion');
   assert.equal(last().routes.a!.champion, '2', 'what answered before may answer again');
+});
+
+/** A model of which version 1 answers by content `a`, while its source has replaced that by `b`. */
+async function replaced(change: Partial<RegistryOptions> = {}, action = 'champion') {
+  const models = [offer('a', '1')];
+  const store = new Set<string>();
+  const world = { content: 'a', isAgreed: false, opened: [] as string[], kept: {} as Remembered };
+  const options: Partial<RegistryOptions> = {
+    admit: async (id, { sha256 = world.content }) => {
+      if (sha256 !== world.content && !store.has(sha256)) throw new GatewayError('NOT_FOUND', 'it is gone');
+      store.add(sha256);
+      return { id, artifact: { source: 'local', revision: '', sha256 } } as VersionSpec;
+    },
+    open: async ({ artifact }) => void world.opened.push(artifact!.sha256),
+    withheld: (_id, spec, _requester, asked) =>
+      asked !== action || world.isAgreed || spec?.artifact?.sha256 !== 'b' ? '' : `waits for ${asked}`,
+    remember: async (remembered) => {
+      world.kept = remembered;
+    },
+    ...change,
+  };
+  const first = registryOf(models, options);
+  await first.registry.start();
+  const replace = (content: string) => {
+    world.content = content;
+    const known = models[0]!.known.map((one) => (one.version === '1' ? { ...one, revision: content } : one));
+    models[0] = { ...models[0]!, wanted: known, known };
+  };
+  replace('b');
+  const id = { model: 'a', version: '1' };
+  const served = (registry: Registry) => [registry.specOf(id)?.artifact?.sha256, registry.index(false)[0]!.reason];
+  return { ...first, models, store, world, options, replace, id, served };
+}
+
+const waitsFor = (what: string) => `goes on as it is, newer content (b) is not opened: waits for ${what}`;
+
+test('newer content of what answers waits for those who agree, the content before goes on, and is kept', async () => {
+  const { registry, log, world, id, served, published } = await replaced();
+  await registry.offer();
+  await registry.offer();
+  assert.deepEqual(served(registry), ['a', waitsFor('champion')]);
+  assert.equal(registry.newestOf(id)?.artifact?.sha256, 'b', 'it is what can be approved');
+  assert.deepEqual([...registry.kept()], ['a']);
+  assert.deepEqual(log, ['forgo a@1'], 'and tried once');
+  await registry.reopen(['a']);
+  assert.deepEqual(
+    [world.opened, served(registry)],
+    [
+      ['a', 'a'],
+      ['a', waitsFor('champion')],
+    ],
+    'other options are for it',
+  );
+  await assert.rejects(registry.load('a'), {
+    code: 'FAILED_PRECONDITION',
+    message: `load failed for model 'a': version 1 ${waitsFor('champion')}`,
+  });
+  world.isAgreed = true;
+  await registry.offer();
+  assert.deepEqual([served(registry), registry.newestOf(id)?.artifact?.sha256], [['b', ''], 'b']);
+  assert.equal(published.at(-1)!.spec?.artifact?.sha256, 'b', 'that is a publication, by which approvals are used');
+  assert.deepEqual(world.kept.a!.answered, { 1: 'b' });
+});
+
+test('where nobody need agree newer content is opened, and written down', async () => {
+  const { registry, served, published } = await replaced({ withheld: () => '' });
+  await registry.offer();
+  assert.deepEqual(served(registry), ['b', '']);
+  assert.deepEqual(
+    published.map(({ previous, spec }) => [previous, spec?.artifact?.sha256]),
+    [
+      [undefined, 'a'],
+      ['1', 'b'],
+    ],
+  );
+});
+
+test('newer content with other inputs or outputs, or of what has a share of a route, needs that approval', async () => {
+  const broken = await replaced({ breaches: () => ['input gone'] }, 'breaking');
+  await broken.registry.offer();
+  assert.deepEqual(broken.served(broken.registry), ['a', waitsFor('breaking')]);
+  const shared = await replaced({ sharedAs: () => 'a' }, 'canary');
+  await shared.registry.offer();
+  assert.deepEqual(shared.served(shared.registry), ['a', waitsFor('canary')]);
+  const none = await replaced({}, 'canary');
+  await none.registry.offer();
+  assert.deepEqual(none.served(none.registry), ['b', '']);
+});
+
+test('a start opens the content that was agreed to, from the store, and nothing when that is gone', async () => {
+  const { world, options, models, store, served } = await replaced();
+  const again = () => registryOf(models, { ...options, remembered: world.kept });
+  const second = again();
+  assert.deepEqual(world.kept.a!.answered, { 1: 'a' });
+  await second.registry.start();
+  assert.deepEqual(served(second.registry), ['a', waitsFor('champion')]);
+  assert.equal(second.last().routes.a!.champion, '1');
+  store.delete('a');
+  const third = again();
+  await third.registry.start();
+  assert.deepEqual(served(third.registry), [undefined, 'newer content (b) is not opened: waits for champion']);
+  world.isAgreed = true;
+  await third.registry.offer();
+  assert.deepEqual([served(third.registry), third.last().routes.a!.champion], [['b', ''], '1']);
+});
+
+test('opened on demand it is the content that was agreed to as well', async () => {
+  const { world, options, models, served } = await replaced();
+  const { registry } = registryOf(models, { ...options, remembered: world.kept, policy: 'lazy' });
+  await registry.start();
+  await registry.want({ model: 'a', version: '1' });
+  assert.deepEqual(served(registry), ['a', waitsFor('champion')]);
+});
+
+test('what was rolled back from is not let back by newer content that waits', async () => {
+  const { registry, models, replace, served, world, last } = await replaced();
+  models[0] = offer('a', '0', '1');
+  replace('a');
+  await registry.offer();
+  const how = { prepare: false, allowBreaking: false };
+  for (const version of ['0', '1']) await registry.decisions.promote({ model: 'a', version }, 'champion', how);
+  await registry.decisions.rollback('a', 'slow');
+  replace('b');
+  await registry.offer();
+  assert.equal(last().routes.a!.champion, '0');
+  assert.equal(registry.newestOf({ model: 'a', version: '1' })?.artifact?.sha256, 'b');
+  world.isAgreed = true;
+  await registry.offer();
+  assert.deepEqual([last().routes.a!.champion, served(registry)[0]], ['1', 'b']);
+  // It waits already.
+  world.isAgreed = false;
+  replace('a');
+  await registry.offer();
+  replace('b');
+  await registry.offer();
+  await registry.decisions.rollback('a', 'slow');
+  await registry.offer();
+  assert.deepEqual([last().routes.a!.champion, served(registry)[0]], ['0', 'a']);
+  world.isAgreed = true;
+  await registry.offer();
+  assert.deepEqual([last().routes.a!.champion, served(registry)[0]], ['1', 'b']);
 });
 
 test('other inputs or outputs need an approval of their own', async () => {

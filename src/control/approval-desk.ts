@@ -35,6 +35,7 @@ import {
 } from '../registry/approvals.js';
 import type { Registry } from '../registry/registry.js';
 import { StateDocument, type StateFolder } from '../registry/store/state.js';
+import { hasAnswered } from '../registry/versions.js';
 import type { ShareRules } from './route-stages.js';
 import { configHashOf } from './written-down.js';
 
@@ -183,12 +184,11 @@ export class ApprovalDesk {
 
 /** Who may get a share of a route: whatever answers by default, or did before, and whoever was agreed to. */
 export function sharesOf(desk: ApprovalDesk, registry: () => Pick<Registry, 'models' | 'specOf'>): ShareRules {
-  const hasAnswered = ({ model: name, version }: VersionId) =>
-    [...registry().models()].some(
-      (model) => model.name === name && (model.champion === version || model.previous === version),
-    );
+  const isDefault = ({ model: name, version }: VersionId) =>
+    [...registry().models()].some((model) => model.name === name && hasAnswered(model, version));
   return {
-    withheld: (id, requester) => (hasAnswered(id) ? '' : desk.withheld(id, registry().specOf(id), requester, 'canary')),
+    contentOf: (id) => registry().specOf(id)?.artifact?.sha256,
+    withheld: (id, requester) => (isDefault(id) ? '' : desk.withheld(id, registry().specOf(id), requester, 'canary')),
     used: (id) => desk.used(id, registry().specOf(id), ['canary']),
   };
 }

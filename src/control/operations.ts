@@ -160,7 +160,7 @@ async function approved(
   { room, person }: { readonly room: RegistryRoom; readonly person: Person },
 ): Promise<unknown> {
   const id = { model, version };
-  await room.approvals.approve(id, room.registry.specOf(id), person, { reason, action, isBreakGlass });
+  await room.approvals.approve(id, room.registry.newestOf(id), person, { reason, action, isBreakGlass });
   await room.registry.offer();
   if (action === 'canary') await room.registry.republish('approval');
   return shown(model, room);

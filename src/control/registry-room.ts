@@ -201,6 +201,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
       return spec;
     },
     open: opening(budget, (spec) => times.open(spec, tools.open)),
+    forgo: (id) => budget.failed(id),
     drain: closing(budget, tools.drain),
     publish: (table) => times.publish(async () => tools.publish(await routes.with(table))),
     record: async (publication) => {
@@ -220,6 +221,7 @@ export async function openRegistryRoom(tools: RegistryTools): Promise<RegistryRo
     breaches: (old, next) => contractBreaches(repository.contractOf(old), repository.contractOf(next)),
     isBreakingAllowed: (model) => live.current.model_overrides[model]?.allow_breaking === true,
     withheld: (id, spec, requester = 'system:registry', action) => approvals.withheld(id, spec, requester, action),
+    sharedAs: (id) => routes.sharedAs(id),
     observe: tools.observe,
     report,
     now,

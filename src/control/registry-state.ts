@@ -27,6 +27,7 @@ const remembered = z.record(
   z.object({
     champion: z.string().optional(),
     previous: z.string().optional(),
+    answered: z.record(z.string(), z.string()).optional(),
     labels: z.record(z.string(), z.string()),
     choice,
   }),

@@ -12,7 +12,7 @@ import { contractBreaches } from '../registry/contract.js';
 import { type Manifest, manifestFileName, parseManifest } from '../registry/manifest.js';
 import { forecastBytes } from '../registry/memory-budget.js';
 import type { TrialReport } from '../registry/trial-report.js';
-import { type ModelRecord, newRecord, type VersionRecord } from '../registry/versions.js';
+import { hasAnswered, type ModelRecord, newRecord, type VersionRecord } from '../registry/versions.js';
 import type { RegistryRoom } from './registry-room.js';
 import { pastOf, type Stage, type StageMove } from './registry-stages.js';
 
@@ -96,7 +96,7 @@ function restingStage(moves: readonly StageMove[]): Stage | null {
 
 /** What each stage asks for, and whether it would be met now. */
 function checksOf(
-  { id, spec }: Readonly<VersionRecord>,
+  { id, spec, next }: Readonly<VersionRecord>,
   given: {
     readonly model: Readonly<ModelRecord>;
     readonly manifest: Manifest | undefined;
@@ -111,16 +111,18 @@ function checksOf(
   };
   const { approvals, routes } = room;
   const asking = 'system:registry';
-  const isChampion = model.champion === id.version;
-  const isIn = isChampion || model.previous === id.version || routes.stageOf(id) === 'canary';
+  // Newer content that waits has no place yet.
+  const isChampion = model.champion === id.version && next === undefined;
+  const isIn = next === undefined && (hasAnswered(model, id.version) || routes.stageOf(id) === 'canary');
+  const newest = next ?? spec;
   const hasProfile = manifest?.profile !== undefined || approvals.isWaived(id, spec, 'canary');
   return [
     check('registered', 'digest', sha256 === '' ? 'its content is not in the store' : ''),
     check('registered', 'admission', isTried ? '' : 'it was not tried yet'),
     check('shadow', 'contract', breachesOf(spec, model, room).join('; ')),
     check('canary', 'profile', hasProfile ? '' : 'its manifest names no reference profile'),
-    check('canary', 'approvals', isIn ? '' : approvals.withheld(id, spec, asking, 'canary')),
-    check('champion', 'approvals', isChampion ? '' : approvals.withheld(id, spec, asking)),
+    check('canary', 'approvals', isIn ? '' : approvals.withheld(id, newest, asking, 'canary')),
+    check('champion', 'approvals', isChampion ? '' : approvals.withheld(id, newest, asking)),
   ];
 }
 

@@ -68,6 +68,8 @@ export interface RouteRoom {
   addLabel(arm: LabelledArm, values: LabelValues): void;
   /** Undefined = no route gives it one. */
   stageOf(id: VersionId): 'shadow' | 'canary' | undefined;
+  /** The digest by which a version got its share; undefined = it has none, or that was not known. */
+  sharedAs(id: VersionId): string | undefined;
   blame(id: VersionId, reason: 'crashed' | 'hung'): void;
   families(): Family[];
   close(): Promise<void>;
@@ -174,6 +176,7 @@ export async function openRouteRoom(tools: RouteRoomTools): Promise<RouteRoom> {
     take: (life, take) => seen.take(life, take),
     ended: (life) => seen.ended(life),
     stageOf: (id) => stages.stageOf(id),
+    sharedAs: (id) => stages.sharedAs(id),
     addLabel: (arm, values) => seen.addLabel(arm, values),
     blame: (id, reason) =>
       void canaries.blame(id, reason).catch((error: Error) => log.error('routes.failed', { error: error.message })),

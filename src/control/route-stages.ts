@@ -6,8 +6,8 @@
  *                                   └ no ──▶ it waits: as if it were not ready, the champion answers in its place
  *             kept, and no place any more ─▶ audit log ─▶ forgotten
  *
- * What is in is not asked again: neither a start nor another weight is an entry. The candidate of a canary is asked when that
- * begins, and the canary's own entries tell of it.
+ * What is in is not asked again: neither a start nor another weight is an entry, but other content under its number is one.
+ * The candidate of a canary is asked when that begins, and the canary's own entries tell of it.
  *
  * Must not know the rule of who may enter, or how a call is assigned.
  */
@@ -25,6 +25,8 @@ import type { Act, ConfiguredRoute, RouteChanges } from './route-changes.js';
 
 /** Who may get a share of what a route is asked. */
 export interface ShareRules {
+  /** The digest of what is open of a version; undefined = nothing was yet. */
+  readonly contentOf: (id: VersionId) => string | undefined;
   /** Why a version must not get one yet, in one line; empty = it may. @param requester whoever asks for it */
   readonly withheld: (id: VersionId, requester: string) => string;
   /** One is about to get it. @throws when that cannot be written down */
@@ -39,11 +41,16 @@ export interface RouteStagesOptions {
   readonly shares: ShareRules;
 }
 
-const kept = z.object({ stage: z.enum(['shadow', 'canary']), route: z.string() });
+const kept = z.object({
+  stage: z.enum(['shadow', 'canary']),
+  route: z.string(),
+  /** By which content it got its share. */
+  sha256: z.string().optional(),
+});
 type Kept = Readonly<z.output<typeof kept>>;
 type Known = Readonly<Record<string, Route>>;
 
-interface Place extends Kept {
+interface Place extends Omit<Kept, 'sha256'> {
   readonly id: VersionId;
   readonly alias: string | undefined;
 }
@@ -76,6 +83,11 @@ export class RouteStages {
     return this.#document.value[nameOf(id)]?.stage;
   }
 
+  /** By which content a version got its share of a route; undefined = it has none, or that was not known. */
+  sharedAs(id: VersionId): string | undefined {
+    return this.#document.value[nameOf(id)]?.sha256;
+  }
+
   /** Why a variant does not get its share; empty = nothing keeps it from that. */
   waitOf(route: string, target: Target): string {
     const version = versionOf(route, target, this.#known);
@@ -91,8 +103,8 @@ export class RouteStages {
 
   /** An operator asks for this route. @throws FAILED_PRECONDITION for the first version that must not get its share */
   check(model: string, route: ConfiguredRoute, requester: string): void {
-    for (const [name, { id, stage }] of placesIn({ [model]: route }, this.#known).places) {
-      const reason = stage === 'canary' && !this.#isIn(name, stage) ? this.#options.shares.withheld(id, requester) : '';
+    for (const { id, stage } of placesIn({ [model]: route }, this.#known).places.values()) {
+      const reason = stage === 'canary' && !this.#isIn(id, stage) ? this.#options.shares.withheld(id, requester) : '';
       if (reason !== '') throw shareRefusal(id, model, reason);
     }
   }
@@ -109,27 +121,36 @@ export class RouteStages {
       if (await this.#isLeft(name, before)) delete next[name];
     }
     for (const [name, place] of places) {
-      const { stage, route } = place;
+      const { id, stage, route } = place;
       // One that is not ready gets nothing, and there is nothing yet that could be asked of it.
-      if (this.#isIn(name, stage) || !isReady(place.id, known)) continue;
+      if (!isReady(id, known)) continue;
+      const sha256 = stage === 'canary' ? this.#options.shares.contentOf(id) : undefined;
+      const content = sha256 === undefined ? {} : { sha256 };
+      if (this.#isIn(id, stage)) {
+        next[name] = { ...next[name]!, ...content };
+        continue;
+      }
       const reason = await this.#entered(place);
-      if (reason === '') next[name] = { stage, route };
+      if (reason === '') next[name] = { stage, route, ...content };
       else waiting.set(name, reason);
     }
     this.#waiting = waiting;
     if (JSON.stringify(next) !== JSON.stringify(this.#document.value)) await this.#document.change(() => next);
   }
 
-  #isIn(name: string, stage: Kept['stage']): boolean {
-    return this.#document.value[name]?.stage === stage;
+  #isIn(id: VersionId, stage: Kept['stage']): boolean {
+    const kept = this.#document.value[nameOf(id)];
+    const now = this.#options.shares.contentOf(id);
+    return kept?.stage === stage && (kept.sha256 === undefined || now === undefined || kept.sha256 === now);
   }
 
   /** @returns why it must not be so; empty = it is written down */
   async #entered(place: Place): Promise<string> {
     const { audit, log, shares } = this.#options;
     const { id, stage, route } = place;
-    if (this.#isInCanary(nameOf(id))) return '';
-    const { actor, reason } = this.#actOf(place);
+    const isOther = this.#document.value[nameOf(id)]?.stage === stage;
+    if (!isOther && this.#isInCanary(nameOf(id))) return '';
+    const { actor, reason } = isOther ? otherContent(place) : this.#actOf(place);
     try {
       const objection = stage === 'canary' ? shares.withheld(id, actor) : '';
       if (objection !== '') {
@@ -180,6 +201,10 @@ export class RouteStages {
     const { actor, reason } = this.#options.changes.actOf(route);
     return { actor, reason: reason === '' ? text : `${text}: ${reason}` };
   }
+}
+
+function otherContent({ stage, route }: Place): Act {
+  return { actor: 'system:registry', reason: `${stage} on the route of '${route}': by other content` };
 }
 
 export function shareRefusal(id: VersionId, route: string, reason: string): GatewayError {

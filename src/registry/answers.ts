@@ -43,7 +43,7 @@ export class Answers {
   readonly #answering = new Map<string, Answer>();
   /** Labels besides champion as they were written down last, by model. */
   readonly #labels = new Map<string, Labels>();
-  /** The route that was sent last, by model. */
+  /** What the last table was made of, by model. */
   readonly #sent = new Map<string, string>();
   #generation = 0;
   #degraded = '';
@@ -90,9 +90,9 @@ export class Answers {
     return id.version === previous ? '' : this.#options.withheld(id, spec, undefined, action);
   }
 
-  /** Whether the processes have another route of this model than what is known now. */
+  /** Whether the last table was made of another route of this model, or of other content, than what is known now. */
   isStale(model: ModelRecord): boolean {
-    return JSON.stringify(routeOf(model)) !== this.#sent.get(model.name);
+    return sentOf(model) !== this.#sent.get(model.name);
   }
 
   /** By which content the version that answers was published; undefined = it was not opened then. */
@@ -116,8 +116,10 @@ export class Answers {
 
   remember(): Promise<void> {
     const kept: Record<string, Remembered[string]> = { ...this.#options.remembered };
-    for (const { name, champion, previous, labels, choice } of this.#records.models())
-      kept[name] = { champion, previous, labels, choice };
+    for (const model of this.#records.models()) {
+      const { name, champion, previous, labels, choice } = model;
+      kept[name] = { champion, previous, answered: answeredIn(model), labels, choice };
+    }
     return this.#options.remember(kept);
   }
 
@@ -179,9 +181,8 @@ export class Answers {
   #table(): RouteTable {
     const routes: Record<string, Route> = {};
     for (const model of this.#records.models()) {
-      const route = routeOf(model);
-      routes[model.name] = route;
-      this.#sent.set(model.name, JSON.stringify(route));
+      routes[model.name] = routeOf(model);
+      this.#sent.set(model.name, sentOf(model));
     }
     const missing = this.#missing();
     const isReady = missing.length === 0;
@@ -210,6 +211,22 @@ function changesOf(before: Labels, { labels }: ModelRecord): Pick<Relabelling, '
     const [previous, version] = [before[label], labels[label]];
     return previous === version ? [] : [{ label, version, previous }];
   });
+}
+
+/** Other content under the same number is written down as well, and whoever has a share of a route is looked at again. */
+function sentOf(model: ModelRecord): string {
+  return JSON.stringify([routeOf(model), [...model.versions.values()].map(({ spec }) => spec?.artifact?.sha256)]);
+}
+
+/** By which content the version that answers, and the one before, were published. */
+function answeredIn({ champion, previous, versions, answered }: ModelRecord): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const version of [champion, previous]) {
+    if (version === undefined) continue;
+    const sha256 = versions.get(version)?.spec?.artifact?.sha256 ?? answered[version];
+    if (sha256 !== undefined) found[version] = sha256;
+  }
+  return found;
 }
 
 function answerOf({ champion, previous, versions }: ModelRecord): Answer {

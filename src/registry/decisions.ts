@@ -117,8 +117,10 @@ export class Decisions {
       await this.#ready(model, previous, true);
       const before = model.choice;
       const { champion: _, ...aliases } = before.aliases;
-      const { revision } = model.versions.get(champion)!;
-      model.choice = { ...before, aliases, hold: { version: champion, revision, to: previous } };
+      const { revision, next } = model.versions.get(champion)!;
+      // Content that waits is not what is rolled back from.
+      const held = next === undefined ? revision : '';
+      model.choice = { ...before, aliases, hold: { version: champion, revision: held, to: previous } };
       await this.#decided(model, before, reason);
       return previous;
     });

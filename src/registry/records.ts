@@ -21,7 +21,7 @@ import {
   type VersionRecord,
 } from './versions.js';
 
-type RecordsOptions = Pick<RegistryOptions, 'policy' | 'remembered' | 'storedSha256' | 'now'>;
+type RecordsOptions = Pick<RegistryOptions, 'policy' | 'remembered' | 'storedSha256' | 'sharedAs' | 'now'>;
 
 export class Records {
   readonly #options: RecordsOptions;
@@ -77,6 +77,7 @@ export class Records {
       model.choice = kept.choice;
       model.champion = kept.champion;
       model.previous = kept.previous;
+      model.answered = kept.answered ?? {};
       model.labels = kept.labels;
     }
     this.#models.set(name, model);
@@ -120,12 +121,13 @@ export class Records {
 
   /**
    * Artifacts that must stay in the store: what answers, what did before, what has a label or a pin, what is open. Of a version
-   * that was not opened since the start the store knows the artifact.
+   * that was not opened since the start that by which it has its place, else what the store has.
    */
   kept(): Set<string> {
     const kept = new Set<string>();
-    const keep = ({ source }: ModelRecord, id: VersionId, spec?: VersionSpec) => {
-      const sha256 = spec?.artifact?.sha256 ?? this.#options.storedSha256(id, source);
+    const { storedSha256, sharedAs } = this.#options;
+    const keep = ({ source, answered }: ModelRecord, id: VersionId, spec?: VersionSpec) => {
+      const sha256 = spec?.artifact?.sha256 ?? answered[id.version] ?? sharedAs(id) ?? storedSha256(id, source);
       if (sha256 !== undefined) kept.add(sha256);
     };
     for (const model of this.#models.values()) {

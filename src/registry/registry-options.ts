@@ -46,6 +46,8 @@ export type Remembered = Readonly<
     {
       readonly champion?: string | undefined;
       readonly previous?: string | undefined;
+      /** Digests of both, by version. */
+      readonly answered?: Readonly<Record<string, string>>;
       readonly labels: Readonly<Record<string, string>>;
       readonly choice: OperatorChoice;
     }
@@ -58,6 +60,8 @@ export interface Bringing {
   readonly config: string | undefined;
   /** What the store has of the version must not stand in for what its source offers now. */
   readonly isExact?: boolean;
+  /** The digest of a content that the store has, to be used whatever the source offers. */
+  readonly sha256?: string;
   /** Called when the bytes are there. */
   readonly onStored: () => void;
 }
@@ -74,6 +78,8 @@ export interface RegistryOptions {
    */
   readonly admit: (id: VersionId, how: Bringing) => Promise<VersionSpec>;
   readonly open: (spec: VersionSpec) => Promise<void>;
+  /** What was admitted is not opened after all. */
+  readonly forgo: (id: VersionId) => void;
   readonly drain: (id: VersionId) => Promise<void>;
   readonly publish: (table: RouteTable) => Promise<void>;
   /** Writes a change of what answers down; when that fails, the change does not happen. */
@@ -90,14 +96,16 @@ export interface RegistryOptions {
   readonly isBreakingAllowed: (model: string) => boolean;
   /**
    * Why a version must not answer by default yet, asked for by `requester` (undefined = its source did); empty = it may.
-   * @param action `breaking` = in spite of other inputs or outputs
+   * @param action `breaking` = in spite of other inputs or outputs; `canary` = have a share of a route
    */
   readonly withheld: (
     id: VersionId,
     spec: VersionSpec | undefined,
     requester: string | undefined,
-    action: 'champion' | 'breaking',
+    action: 'champion' | 'breaking' | 'canary',
   ) => string;
+  /** The digest by which a version got its share of a route; undefined = it has none. */
+  readonly sharedAs: (id: VersionId) => string | undefined;
   readonly observe: (change: StateChange) => void;
   /** What was to be done by itself, for which nobody waits, and has failed. */
   readonly report: (what: string, error: unknown) => void;

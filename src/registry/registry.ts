@@ -22,6 +22,7 @@ import type { IndexEntry } from '../core/relay.js';
 import { Answers } from './answers.js';
 import { Decisions } from './decisions.js';
 import { Loading } from './loading.js';
+import { NewerContent } from './newer-content.js';
 import { Records } from './records.js';
 import type { RegistryOptions } from './registry-options.js';
 import { Retirement } from './retirement.js';
@@ -47,7 +48,8 @@ export class Registry {
     this.#options = options;
     const records = new Records(options);
     const turns = new Turns(options.report);
-    const loading = new Loading(options);
+    const newer = new NewerContent(records, options);
+    const loading = new Loading(options, newer);
     const answers = new Answers(records, options);
     const retirement = new Retirement(options, { turns, loading, answers });
     const reconcile = (model: string) => this.#reconcileSoon(model);
@@ -60,6 +62,7 @@ export class Registry {
     this.#wanted = new Wanted(options, {
       records,
       loading,
+      newer,
       again: (what, model, delayMs) => this.#again(what, model, delayMs),
     });
     this.#lazyOpen = new LRUCache({
@@ -106,7 +109,7 @@ export class Registry {
     for (const record of this.#records.find(name)?.versions.values() ?? [])
       if (record.isOpen)
         await this.#loading
-          .reload(record)
+          .reopen(record)
           .catch((error: unknown) => this.#options.report(`open ${nameOf(record.id)} anew`, error));
   }
 
@@ -152,6 +155,12 @@ export class Registry {
   /** The spec of a version that was admitted in this life of the process. */
   specOf({ model, version }: VersionId): VersionSpec | undefined {
     return this.#records.find(model)?.versions.get(version)?.spec;
+  }
+
+  /** The same of the newest content, also while that waits and an older one is open. */
+  newestOf({ model, version }: VersionId): VersionSpec | undefined {
+    const record = this.#records.find(model)?.versions.get(version);
+    return record?.next ?? record?.spec;
   }
 
   /** The repository index of V2. */
@@ -222,15 +231,19 @@ export class Registry {
       }
       const model = this.#records.take(offered);
       model.isUnloaded = false;
+      const waiting: string[] = [];
       for (const record of sorted(model.versions.values())) {
         if (!record.isWanted && !isAskedFor(model, record.id.version)) continue;
         if (record.waiting !== undefined)
           throw new GatewayError('FAILED_PRECONDITION', `load failed for model '${name}': ${record.waiting}`);
         await this.#loading.reload(record, config);
+        if (record.next !== undefined) waiting.push(`version ${record.id.version} ${record.reason}`);
       }
       this.#answers.choose(model);
       await this.#answers.publish('load');
       for (const record of model.versions.values()) await this.#retirement.retire(model, record);
+      if (waiting.length > 0)
+        throw new GatewayError('FAILED_PRECONDITION', `load failed for model '${name}': ${waiting.join('; ')}`);
     });
   }
 

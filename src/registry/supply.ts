@@ -174,9 +174,11 @@ export class Supply {
    * The bytes of a version, in the store.
    * @throws what its source says; from the store alone when the source cannot be asked or has it no more
    */
-  async bring(id: VersionId, how: Pick<Bringing, 'isExact' | 'onStored'>): Promise<Brought> {
+  async bring(id: VersionId, how: Pick<Bringing, 'isExact' | 'sha256' | 'onStored'>): Promise<Brought> {
     const source = this.#options.catalogue.model(id.model)?.source ?? '';
-    const stored = await this.#stored(id, source, how.isExact);
+    const { sha256 } = how;
+    const stored =
+      sha256 === undefined ? await this.#stored(id, source, how.isExact) : this.#agreed(id, source, sha256);
     this.#options.checkAllowed(stored);
     how.onStored();
     return broughtOf(stored);
@@ -235,6 +237,12 @@ export class Supply {
     const found = this.#find(id, source);
     if (found === undefined) throw error;
     return found;
+  }
+
+  #agreed({ model, version }: VersionId, source: string, artifactSha256: string): StoredVersion {
+    const found = this.#options.store.find({ model, version, source, artifactSha256 });
+    if (found !== undefined) return found;
+    throw new GatewayError('NOT_FOUND', `content ${artifactSha256} of model '${model}' is not in the store any more`);
   }
 
   #find({ model: name, version: text }: VersionId, source?: string): StoredVersion | undefined {

@@ -30,7 +30,10 @@ export interface VersionRecord {
   bytes: number;
   state: RegistryState;
   reason: string;
+  /** Of the content that was opened last. */
   spec: VersionSpec | undefined;
+  /** Newer content that was admitted and waits for people to agree; undefined = none does. */
+  next: VersionSpec | undefined;
   /** Open in the processes. Differs from `ready` under the lazy policy only. */
   isOpen: boolean;
   changedAt: number;
@@ -73,6 +76,8 @@ export interface ModelRecord {
   choice: OperatorChoice;
   champion: string | undefined;
   previous: string | undefined;
+  /** By which content both were published in the last life of the process, by version. */
+  answered: Readonly<Record<string, string>>;
   labels: Readonly<Record<string, string>>;
   /** An operator unloaded it: it does not count for readiness. */
   isUnloaded: boolean;
@@ -85,6 +90,7 @@ export function newRecord(id: VersionId, isLazy: boolean, at: number): VersionRe
     state: isLazy ? 'lazy' : 'known',
     reason: isLazy ? 'lazy' : '',
     spec: undefined,
+    next: undefined,
     isOpen: false,
     changedAt: at,
     facts: noFacts,
@@ -109,6 +115,7 @@ export function newModel(name: string, source: string): ModelRecord {
     choice: noChoice,
     champion: undefined,
     previous: undefined,
+    answered: {},
     labels: {},
     isUnloaded: false,
   };
@@ -187,6 +194,11 @@ export function championOf(model: ModelRecord): string | undefined {
   return automaticChampion(model);
 }
 
+/** It answers by default, or did before. */
+export function hasAnswered({ champion, previous }: Readonly<ModelRecord>, version: string): boolean {
+  return champion === version || previous === version;
+}
+
 /** It was rolled back from, and is still what it was then. */
 export function isHeld({ choice, versions }: ModelRecord, version: string | undefined): boolean {
   const { hold } = choice;
@@ -195,12 +207,13 @@ export function isHeld({ choice, versions }: ModelRecord, version: string | unde
 
 /**
  * A hold ends when what it holds back is no longer what would answer: other content, an alias that moved, something newer.
- * That the version held back is closed meanwhile does not end it.
+ * That the version held back is closed meanwhile, or has newer content that waits, does not end it.
  */
 export function isHoldOver(model: ModelRecord): boolean {
   const { hold } = model.choice;
   if (hold === undefined) return false;
-  if (model.versions.has(hold.version) && !isHeld(model, hold.version)) return true;
+  const held = model.versions.get(hold.version);
+  if (held !== undefined && held.next === undefined && !isHeld(model, hold.version)) return true;
   const { champion } = model.aliases;
   if (champion !== undefined) return champion !== hold.version;
   return Number(automaticChampion(model) ?? 0) > Number(hold.version);

@@ -6,6 +6,7 @@
 import type { GatewayError } from '../core/errors.js';
 import { nameOf } from '../core/model.js';
 import type { Loading } from './loading.js';
+import type { NewerContent } from './newer-content.js';
 import type { Records } from './records.js';
 import type { RegistryOptions } from './registry-options.js';
 import { isNeeded, type ModelRecord, sorted, type VersionRecord } from './versions.js';
@@ -15,6 +16,7 @@ type WantedOptions = Pick<RegistryOptions, 'policy' | 'look' | 'report' | 'retri
 interface WantedParts {
   readonly records: Records;
   readonly loading: Loading;
+  readonly newer: NewerContent;
   /** Has the model looked at again, later. */
   readonly again: (what: string, model: string, delayMs: number) => void;
 }
@@ -64,6 +66,7 @@ export class Wanted {
     if (!isNeeded(model, record) || record.waiting !== undefined) return false;
     if (!record.isListed && record.triedRevision !== undefined) return false;
     if (record.triedRevision !== record.revision) return true;
+    if (record.next !== undefined && this.#parts.newer.objection(record, record.next) === '') return true;
     return !record.isOpen && record.state !== 'refused' && record.state !== 'quarantined';
   }
 

@@ -91,12 +91,35 @@ model_overrides: { m: { approvals: { required: 2 } } }
     assert.equal((await approve('zoe', '3', { break_glass: true, reason: 'the shop is down' })).json.champion, '3');
   });
 
+  await context.test(
+    'other content under its number waits, over a restart, while the content before answers',
+    async () => {
+      const answer = async () => JSON.parse(((await post(`${server.http}/v2/models/m/infer`, rowBody)) as Answer).text);
+      const before = await answer();
+      writeRepository(models, { m: { versions: { 3: wholeVersion(4) } } });
+      const waits = /^goes on as it is, newer content \([0-9a-f]{12}\) is not opened: .* needs 2 approvals .*, got 0/;
+      await eventually(async () => assert.match(await reasonOf('3'), waits));
+      assert.deepEqual(await answer(), before);
+      assert.equal((await server.stop()).code, 0);
+      server = await start();
+      assert.match(await reasonOf('3'), waits);
+      assert.deepEqual(await answer(), before);
+      await approve('ann', '3');
+      assert.deepEqual(await answer(), before);
+      await approve('bob', '3');
+      assert.equal(await reasonOf('3'), '');
+      assert.notDeepEqual(await answer(), before);
+    },
+  );
+
   const entries = (action: string) => entriesOf(server, action);
   assert.deepEqual(
     (await entries('approval.given')).map(({ actor }) => actor),
-    ['operator:ann', 'operator:ann', 'operator:bob', 'operator:ann', 'operator:zoe'],
+    ['ann', 'ann', 'bob', 'ann', 'zoe', 'ann', 'bob'].map((name) => `operator:${name}`),
   );
-  assert.equal((await entries('approval.used')).length, 2);
+  assert.equal((await entries('approval.used')).length, 3);
+  const published = (await entries('version.published')).at(-1)!;
+  assert.deepEqual([published.subject, published.detail.previous], ['m@3', '3']);
   const [glass] = await entries('break_glass');
   assert.deepEqual((glass!.detail as { reason: string }).reason, 'the shop is down');
   assert.equal((await server.stop()).code, 0);
