@@ -29,8 +29,18 @@ const noParameters: ReadonlyMap<string, Parameter> = new Map();
 /** A copy that ran, as it is told. */
 export function answerOf({ original, version, startedAt, settledAt, result }: Copy, shadow: string): ShadowAnswer {
   const { id: requestId, traceId, assignment, inputs, rows } = original;
-  const told = { shadow, requestId, traceId, assignment, inputs, rows, startedAt, latencyMs: settledAt - startedAt };
-  return { ...told, version: version!, result: result! };
+  return {
+    shadow,
+    requestId,
+    traceId,
+    assignment,
+    inputs,
+    rows,
+    startedAt,
+    latencyMs: settledAt - startedAt,
+    version: version!,
+    result: result!,
+  };
 }
 
 /** The copy as the target gets it: its own deadline, its own order of inputs. @throws INVALID_ARGUMENT when they do not fit */
