@@ -143,6 +143,22 @@ test('a version that the second half cannot open anew goes back in the first to 
   );
 });
 
+test('when it cannot go back either, both reasons are told', async (context) => {
+  const world = await listening(context, 2);
+  const { fleet } = world;
+  const before = fleet.open(version('1', 'old'));
+  (await world.next()).reply('open');
+  (await world.next()).reply('open');
+  await before;
+  const again = fleet.open(version('1', 'new'));
+  (await world.next()).reply('cannot read it');
+  (await world.next()).reply('cannot find it');
+  await assert.rejects(again, {
+    code: 'FAILED_PRECONDITION',
+    message: 'cannot read it; and what was open before cannot be opened again everywhere: cannot find it',
+  });
+});
+
 test('a process that dies while it opens is not waited for; the next in its place opens what is wanted', async (context) => {
   const world = await listening(context, 2);
   const { fleet } = world;

@@ -12,7 +12,7 @@ import type { Swapped, Swapping } from './swapper.js';
 const settled = 10;
 const growthMax = 1.1;
 const slowdownMax = 1.25;
-const rate = 2000;
+const rate = 500;
 const swapsPerSecond = 1;
 const slownessMax = 10;
 const quantiles = [0.5, 0.9, 0.99, 0.999];
@@ -21,7 +21,7 @@ export const swap: Scenario = {
   name: 'swap',
   promise: `100 swaps under a constant load of ${rate} req/s: no request fails, p99 ≤ ${slowdownMax} of that without swaps, memory after the last ≤ ${growthMax} of that after swap ${settled}`,
   async run(stage) {
-    const [count, swapsOfEach] = stage.isQuick ? [4, 3] : [34, 3];
+    const [count, swapsOfEach] = stage.isQuick ? [4, 5] : [20, 5];
     const models = stage.repository({ small: dense() });
     const gateway = await stage.gateway({ models, processes: 2, flags: ['--models-poll-ms', '0'] });
     const load = (seconds: number, isOver?: () => boolean) =>

@@ -28,7 +28,7 @@ export const promises: readonly SpeedPromise[] = [
   { cell: 'mid-grpc-64', metric: 'rps', of: 'plain', bound: 'at least', must: 2.5, aim: 3 },
   { cell: 'small-stream-64', metric: 'rps', of: 'plain', bound: 'at least', must: 2.5, aim: 4 },
   { cell: 'large-binary-8', metric: 'rps', of: 'floor-raw', bound: 'at least', must: 0.95, aim: 1 },
-  { cell: 'large-binary-8', metric: 'rps', of: 'floor-ort', bound: 'at least', must: 0, aim: 0.95 },
+  { cell: 'large-binary-8', metric: 'rps', of: 'floor-ort', bound: 'at least', must: 0.95, aim: 1 },
 ];
 
 export interface Judged {

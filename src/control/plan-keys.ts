@@ -26,13 +26,9 @@ const keyCount = 10_000;
 export function movedKeys(before: Routes, next: Routes): MovedKeys[] {
   const models = new Set([...Object.keys(before), ...Object.keys(next)]);
   return [...models].flatMap((model) => {
-    const share = shareMoved(model, own(before, model), own(next, model));
+    const share = shareMoved(model, ownOf(before, model), ownOf(next, model));
     return share === 0 ? [] : [{ model, share }];
   });
-}
-
-function own(routes: Routes, model: string): Routes[string] | undefined {
-  return ownOf(routes, model);
 }
 
 function shareMoved(model: string, before: Routes[string] | undefined, next: Routes[string] | undefined): number {

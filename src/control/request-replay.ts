@@ -139,7 +139,7 @@ function newestOf(rows: readonly Row[], requestId: string): readonly Row[] {
 const missing: Readonly<Record<Unrepeatable, string>> = {
   failed: 'it was answered with an error, so there is no answer to compare with',
   redacted: 'a part of it was redacted before it was logged (prediction_log.redact)',
-  truncated: 'a part of it was cut off when it was logged (prediction_log.max_tensor_bytes)',
+  truncated: 'a part of it was cut off when it was logged (prediction_log.max_tensor_bytes, prediction_log.truncate)',
   'logged without inputs':
     'its inputs and outputs are not in the log: prediction_log.sample says for which share of requests they are kept, prediction_log.payload_days for how long',
 };

@@ -119,10 +119,19 @@ export class Fleet {
       if (previous === undefined) await this.drain(spec);
       else {
         specs.set(name, previous);
-        // Some may have opened what the others could not.
-        await this.#open(previous).catch(() => {});
+        await this.#goBack(previous, GatewayError.from(error));
       }
       throw error;
+    }
+  }
+
+  /** Some may have opened what the others could not. @throws both reasons, when that which was open before cannot be any more */
+  async #goBack(previous: VersionSpec, why: GatewayError): Promise<void> {
+    try {
+      await this.#open(previous);
+    } catch (error) {
+      const also = `and what was open before cannot be opened again everywhere: ${GatewayError.from(error).message}`;
+      throw new GatewayError(why.code, `${why.message}; ${also}`);
     }
   }
 
